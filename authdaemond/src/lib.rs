@@ -1,0 +1,1 @@
+//! The authentication daemon: workers, socket protocol, modules.

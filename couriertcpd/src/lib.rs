@@ -1,0 +1,1 @@
+//! The listener: sockets, limits, access control, one fork and exec per connection.

@@ -1,0 +1,2 @@
+//! The IMAP server: framing, grammar, commands, replies.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Access-file values: what `allow` and `deny` records say about a peer.

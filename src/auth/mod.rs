@@ -1,0 +1,1 @@
+//! Client side of the authdaemond socket protocol, account information, SASL server mechanisms.

@@ -1,0 +1,3 @@
+//! Configuration: compiled-in [`paths`] and typed settings from the environment.
+
+pub mod paths;

@@ -1,0 +1,24 @@
+//! The library that every program of this project stands on. It binds no C library but libc.
+//!
+//! Modules may use those above them in this list only (`tests/module_order.rs` checks it):
+//!
+//! - [`sys`]: the only unsafe code: processes, descriptors, signals, logging.
+//! - [`text`]: bytes and character sets: modified UTF-7, RFC 2047, dates, patterns.
+//! - [`config`]: compiled-in paths and their override, settings from the environment, `.dist` merging.
+//! - [`mime`]: structure of RFC 5322/2045 messages; knows no files.
+//! - [`maildir`]: the Maildir++ store; knows neither MIME nor IMAP.
+//! - [`auth`]: the client side of authdaemond and the SASL mechanisms.
+//! - [`login`]: what imaplogin and pop3login share: monitor, parser process, hand-over.
+//! - [`access`]: access-file values, shared by couriertcpd and the tools.
+//! - [`tools`]: the bodies of the command-line tools.
+
+pub mod access;
+pub mod auth;
+pub mod config;
+pub mod login;
+pub mod maildir;
+pub mod mime;
+#[allow(unsafe_code)]
+pub mod sys;
+pub mod text;
+pub mod tools;

@@ -1,0 +1,1 @@
+//! What imaplogin and pop3login share: the monitor, the unprivileged parser process, the hand-over.

@@ -1,0 +1,5 @@
+//! The one place for unsafe code in this crate; everything exported is safe to call.
+
+pub mod fd;
+pub mod log;
+pub mod process;

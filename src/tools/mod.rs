@@ -1,0 +1,1 @@
+//! Bodies of the command-line tools; `src/bin` only parses options and calls in here.

@@ -1,0 +1,1 @@
+//! Starts servers for tests and runs conversation scripts (`C:`/`S:`) against them.
