@@ -1,2 +1,4 @@
 //! The IMAP server: framing, grammar, commands, replies.
 #![forbid(unsafe_code)]
+
+pub mod grammar;
