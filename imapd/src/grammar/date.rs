@@ -112,8 +112,8 @@ impl DateTime {
             (false, true) => true,
             _ => return Err(SyntaxError::Malformed),
         };
-        let zone_hour = digits(cursor, 2, 2)?;
-        let zone_minute = digits(cursor, 2, 2)?;
+        let zone = digits(cursor, 4, 4)?;
+        let (zone_hour, zone_minute) = (zone / 100, zone % 100);
         cursor.expect(b'"')?;
         // Second 60 is a leap second.
         if hour > 23 || minute > 59 || second > 60 || zone_minute > 59 {

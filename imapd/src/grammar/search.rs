@@ -83,11 +83,11 @@ pub enum SearchKey {
     /// `ALL`.
     All,
     /// All of them; never empty.
-    And(Vec<SearchKey>),
+    And(Vec<Self>),
     /// `OR`.
-    Or(Box<SearchKey>, Box<SearchKey>),
+    Or(Box<Self>, Box<Self>),
     /// `NOT`.
-    Not(Box<SearchKey>),
+    Not(Box<Self>),
     /// `ANSWERED` … `SEEN`, or with `false` `UNANSWERED` … `UNSEEN` and `OLD`.
     Flag(SearchFlag, bool),
     /// `NEW`: `\Recent` and not `\Seen`.
