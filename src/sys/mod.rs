@@ -1,5 +1,6 @@
 //! The one place for unsafe code in this crate; everything exported is safe to call.
 
 pub mod fd;
+pub mod localtime;
 pub mod log;
 pub mod process;

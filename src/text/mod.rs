@@ -1,1 +1,17 @@
 //! Pure functions over bytes and character sets.
+//!
+//! - [`base64`]: the lenient decoder for mail (the `base64` crate does everything strict).
+//! - [`casefold`]: what SEARCH compares: case folded, white space collapsed.
+//! - [`charset`]: the one door to character set conversion.
+//! - [`date`]: IMAP dates, INTERNALDATE, the RFC 5322 Date header.
+//! - [`mutf7`]: mailbox names on the wire.
+//! - [`pattern`]: the wildcards of LIST and LSUB.
+//! - [`rfc2047`]: encoded words in headers.
+
+pub mod base64;
+pub mod casefold;
+pub mod charset;
+pub mod date;
+pub mod mutf7;
+pub mod pattern;
+pub mod rfc2047;
