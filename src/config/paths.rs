@@ -1,5 +1,5 @@
 //! Where things are installed. `./configure` chooses, the Makefile passes the choice to the compiler as
-//! `COURIER_*` variables, and one file named by `COURIER_PATHS` may override it at run time (tests, `make run`).
+//! `COURIER_CONFIG_*` variables, and one file named by `COURIER_PATHS` may override it at run time (tests, `make run`).
 //!
 //! The override is honoured unless the program runs with raised privileges (AT_SECURE) or the file belongs to
 //! neither root nor the caller: an environment variable must never choose paths for somebody else's process.
@@ -37,31 +37,31 @@ macro_rules! paths {
 
 paths! {
     /// Installation prefix.
-    prefix, "prefix", "COURIER_PREFIX", "/usr/lib/courier-imap";
+    prefix, "prefix", "COURIER_CONFIG_PREFIX", "/usr/lib/courier-imap";
     /// Programs for users: `imapd`, `maildirmake`, `couriertls`.
-    bindir, "bindir", "COURIER_BINDIR", "/usr/lib/courier-imap/bin";
+    bindir, "bindir", "COURIER_CONFIG_BINDIR", "/usr/lib/courier-imap/bin";
     /// Programs for administrators: `imaplogin`, `courierlogger`, `makeuserdb`.
-    sbindir, "sbindir", "COURIER_SBINDIR", "/usr/lib/courier-imap/sbin";
+    sbindir, "sbindir", "COURIER_CONFIG_SBINDIR", "/usr/lib/courier-imap/sbin";
     /// Programs started by other programs: `couriertcpd`, the rc scripts, `authdaemond`.
-    libexecdir, "libexecdir", "COURIER_LIBEXECDIR", "/usr/lib/courier-imap/libexec";
+    libexecdir, "libexecdir", "COURIER_CONFIG_LIBEXECDIR", "/usr/lib/courier-imap/libexec";
     /// Configuration files.
-    sysconfdir, "sysconfdir", "COURIER_SYSCONFDIR", "/usr/lib/courier-imap/etc";
+    sysconfdir, "sysconfdir", "COURIER_CONFIG_SYSCONFDIR", "/usr/lib/courier-imap/etc";
     /// Certificate scripts and certificates.
-    datadir, "datadir", "COURIER_DATADIR", "/usr/lib/courier-imap/share";
+    datadir, "datadir", "COURIER_CONFIG_DATADIR", "/usr/lib/courier-imap/share";
     /// State that survives: caches, spool.
-    localstatedir, "localstatedir", "COURIER_LOCALSTATEDIR", "/usr/lib/courier-imap/var";
+    localstatedir, "localstatedir", "COURIER_CONFIG_LOCALSTATEDIR", "/usr/lib/courier-imap/var";
     /// pid files.
-    piddir, "piddir", "COURIER_PIDDIR", "/usr/lib/courier-imap/var/run";
+    piddir, "piddir", "COURIER_CONFIG_PIDDIR", "/usr/lib/courier-imap/var/run";
     /// The userdb text file or directory; `.dat` is appended for the database.
-    userdb, "userdb", "COURIER_USERDB", "/usr/lib/courier-imap/etc/authlib/userdb";
+    userdb, "userdb", "COURIER_CONFIG_USERDB", "/usr/lib/courier-imap/etc/authlib/userdb";
     /// Directory of the authdaemond socket and pid file.
-    authdaemonvar, "authdaemonvar", "COURIER_AUTHDAEMONVAR", "/usr/lib/courier-imap/var/spool/authdaemon";
+    authdaemonvar, "authdaemonvar", "COURIER_CONFIG_AUTHDAEMONVAR", "/usr/lib/courier-imap/var/spool/authdaemon";
     /// The authdaemond configuration file.
-    authdaemonrc, "authdaemonrc", "COURIER_AUTHDAEMONRC", "/usr/lib/courier-imap/etc/authlib/authdaemonrc";
+    authdaemonrc, "authdaemonrc", "COURIER_CONFIG_AUTHDAEMONRC", "/usr/lib/courier-imap/etc/authlib/authdaemonrc";
     /// Name of the unprivileged system user that the parsers and caches belong to (a name, not a path).
-    mailuser, "mailuser", "COURIER_MAILUSER", "daemon";
+    mailuser, "mailuser", "COURIER_CONFIG_MAILUSER", "daemon";
     /// Name of its group (a name, not a path).
-    mailgroup, "mailgroup", "COURIER_MAILGROUP", "daemon";
+    mailgroup, "mailgroup", "COURIER_CONFIG_MAILGROUP", "daemon";
 }
 
 /// Why `COURIER_PATHS` could not be used. A program that meets one stops: running with half of a test's paths
