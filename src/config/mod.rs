@@ -1,3 +1,4 @@
-//! Configuration: compiled-in [`paths`] and typed settings from the environment.
+//! Configuration: compiled-in [`paths`], typed settings from the environment, [`upgrade`] of live files.
 
 pub mod paths;
+pub mod upgrade;
