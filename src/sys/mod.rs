@@ -4,3 +4,4 @@ pub mod fd;
 pub mod localtime;
 pub mod log;
 pub mod process;
+pub mod random;
