@@ -2,3 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod grammar;
+pub mod receive;
+pub mod reply;
+pub mod writer;

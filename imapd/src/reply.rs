@@ -179,6 +179,9 @@ mod tests {
                 Ranges::from_ascending([1, 2, 3]),
             ))
             .write(b"a1", &mut out);
-        assert_eq!(out.take(), b"a1 OK [COPYUID 7 1:2,4 1:3] COPY completed.\r\n");
+        assert_eq!(
+            out.take(),
+            b"a1 OK [COPYUID 7 1:2,4 1:3] COPY completed.\r\n"
+        );
     }
 }

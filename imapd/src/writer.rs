@@ -251,10 +251,7 @@ mod tests {
         assert_eq!(written(|w| w.string(b"a \"b\\c", false)), r#""a \"b\\c""#);
         assert_eq!(written(|w| w.string(b"", false)), "\"\"");
         assert_eq!(written(|w| w.string(b"a\nb", false)), "{3}\r\na\nb");
-        assert_eq!(
-            written(|w| w.string("ü".as_bytes(), false)),
-            "{2}\r\nü"
-        );
+        assert_eq!(written(|w| w.string("ü".as_bytes(), false)), "{2}\r\nü");
         assert_eq!(written(|w| w.string("ü".as_bytes(), true)), "\"ü\"");
         assert_eq!(written(|w| w.nstring(None, false)), "NIL");
     }

@@ -154,6 +154,9 @@ fn quoted(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
 fn literal(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
     let size = literal_header(cursor)?;
     let size = usize::try_from(size).map_err(|_| SyntaxError::Malformed)?;
+    if size > 0 && cursor.rest().is_empty() {
+        return Err(SyntaxError::Incomplete);
+    }
     let value = cursor.take(size)?;
     if size > MAX_STRING || value.contains(&0) {
         return Err(SyntaxError::Malformed);
@@ -168,10 +171,7 @@ fn literal(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
 pub fn literal_header(cursor: &mut Cursor<'_>) -> Parsed<u64> {
     cursor.expect(b'{')?;
     let size = cursor.number64()?;
-    if !cursor.eat(b'+') {
-        // LITERAL- spells the synchronising-free form the same way; "-" alone is RFC 2088's old draft form.
-        cursor.eat(b'-');
-    }
+    cursor.eat(b'+');
     cursor.expect(b'}')?;
     cursor.eat(b'\r');
     cursor.expect(b'\n')?;

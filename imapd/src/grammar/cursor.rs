@@ -14,6 +14,9 @@ pub const MAX_DEPTH: u32 = 200;
 pub enum SyntaxError {
     /// Not what the grammar allows here.
     Malformed,
+    /// The bytes end with the announcement of a literal that is a string: good so far. Seen only by those who parse
+    /// a command before all of it is there (APPEND).
+    Incomplete,
     /// [`MAX_TOKENS`] or [`MAX_DEPTH`] exceeded.
     TooComplex,
 }
@@ -21,7 +24,7 @@ pub enum SyntaxError {
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "Error in IMAP command received by server.",
+            Self::Malformed | Self::Incomplete => "Error in IMAP command received by server.",
             Self::TooComplex => "Error in IMAP command received by server: too complex.",
         })
     }

@@ -1,8 +1,10 @@
 //! SEARCH arguments.
 
+use courier::text::date::Date;
+
 use super::astring::{astring, atom};
 use super::cursor::{Cursor, Parsed, SyntaxError};
-use super::date::Date;
+use super::date;
 use super::sequence::SequenceSet;
 
 /// Most keys in one command.
@@ -250,12 +252,12 @@ fn search_key(cursor: &mut Cursor<'_>, left: &mut usize) -> Parsed<SearchKey> {
         b"HEADER" => K::Header(argument(cursor)?, argument(cursor)?),
         b"BODY" => K::Body(argument(cursor)?),
         b"TEXT" => K::Text(argument(cursor)?),
-        b"BEFORE" => K::Internal(Before, date(cursor)?),
-        b"ON" => K::Internal(On, date(cursor)?),
-        b"SINCE" => K::Internal(Since, date(cursor)?),
-        b"SENTBEFORE" => K::Sent(Before, date(cursor)?),
-        b"SENTON" => K::Sent(On, date(cursor)?),
-        b"SENTSINCE" => K::Sent(Since, date(cursor)?),
+        b"BEFORE" => K::Internal(Before, day(cursor)?),
+        b"ON" => K::Internal(On, day(cursor)?),
+        b"SINCE" => K::Internal(Since, day(cursor)?),
+        b"SENTBEFORE" => K::Sent(Before, day(cursor)?),
+        b"SENTON" => K::Sent(On, day(cursor)?),
+        b"SENTSINCE" => K::Sent(Since, day(cursor)?),
         b"LARGER" | b"SMALLER" => {
             cursor.space()?;
             let size = cursor.number64()?;
@@ -296,9 +298,9 @@ fn argument(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
     astring(cursor)
 }
 
-fn date(cursor: &mut Cursor<'_>) -> Parsed<Date> {
+fn day(cursor: &mut Cursor<'_>) -> Parsed<Date> {
     cursor.space()?;
-    Date::parse(cursor)
+    date::date(cursor)
 }
 
 fn starts_with_word(cursor: &Cursor<'_>, word: &[u8]) -> bool {

@@ -1,0 +1,184 @@
+//! LIST and LSUB arguments: RFC 3501, the extended form of RFC 5258 and the STATUS return option of RFC 5819.
+
+use super::astring::{astring, list_mailbox};
+use super::cursor::{Cursor, Parsed, SyntaxError};
+use super::status::{StatusItem, status_items};
+
+/// Most patterns in one command.
+const MAX_PATTERNS: usize = 64;
+
+/// `LIST`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct List {
+    /// The reference, in wire form.
+    pub reference: Vec<u8>,
+    /// The patterns, in wire form; one unless the command is in the extended form.
+    pub patterns: Vec<Vec<u8>>,
+    /// Selection option SUBSCRIBED: only subscribed names, existing or not.
+    pub subscribed: bool,
+    /// Selection option RECURSIVEMATCH: also parents of what matches, with CHILDINFO.
+    pub recursive: bool,
+    /// Return option SUBSCRIBED: mark subscribed names.
+    pub return_subscribed: bool,
+    /// Return option STATUS: a STATUS response per mailbox.
+    pub return_status: Option<Vec<StatusItem>>,
+    /// In RFC 5258's form; an empty pattern then is a pattern and not a question for the separator.
+    pub extended: bool,
+}
+
+impl List {
+    /// What follows `LIST`.
+    /// ```abnf
+    /// list         = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]
+    /// list-select-opts = "(" [list-select-opt *(SP list-select-opt)] ")"
+    /// mbox-or-pat  = list-mailbox / "(" list-mailbox *(SP list-mailbox) ")"
+    /// ```
+    ///
+    /// # Errors
+    /// Not that, or an option that is not known.
+    pub fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
+        cursor.space()?;
+        let mut list = Self::default();
+        if cursor.peek() == Some(b'(') {
+            list.extended = true;
+            cursor.list(0, |cursor| list.select_option(cursor))?;
+            cursor.space()?;
+            // RECURSIVEMATCH modifies another option and must not stand alone (RFC 5258 section 3.1).
+            if list.recursive && !list.subscribed {
+                return Err(SyntaxError::Malformed);
+            }
+        }
+        list.reference = reference(cursor)?;
+        cursor.space()?;
+        if cursor.peek() == Some(b'(') {
+            list.extended = true;
+            list.patterns = cursor.list(1, list_mailbox)?;
+            if list.patterns.len() > MAX_PATTERNS {
+                return Err(SyntaxError::TooComplex);
+            }
+        } else {
+            list.patterns = vec![list_mailbox(cursor)?];
+        }
+        if cursor.blanks() && cursor.peek().is_some() {
+            list.extended = true;
+            if cursor.word()? != b"RETURN" {
+                return Err(SyntaxError::Malformed);
+            }
+            cursor.space()?;
+            cursor.list(0, |cursor| list.return_option(cursor))?;
+        }
+        cursor.end()?;
+        Ok(list)
+    }
+
+    /// What follows `LSUB`.
+    /// ```abnf
+    /// lsub = "LSUB" SP mailbox SP list-mailbox
+    /// ```
+    ///
+    /// # Errors
+    /// Not that.
+    pub fn parse_lsub(cursor: &mut Cursor<'_>) -> Parsed<Self> {
+        cursor.space()?;
+        let reference = reference(cursor)?;
+        cursor.space()?;
+        let pattern = list_mailbox(cursor)?;
+        cursor.end()?;
+        Ok(Self {
+            reference,
+            patterns: vec![pattern],
+            subscribed: true,
+            ..Self::default()
+        })
+    }
+
+    /// ```abnf
+    /// list-select-opt = "SUBSCRIBED" / "REMOTE" / "RECURSIVEMATCH"
+    /// ```
+    /// There are no remote mailboxes, so REMOTE changes nothing.
+    fn select_option(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
+        match cursor.word()?.as_slice() {
+            b"SUBSCRIBED" => {
+                self.subscribed = true;
+                self.return_subscribed = true;
+            }
+            b"RECURSIVEMATCH" => self.recursive = true,
+            b"REMOTE" => {}
+            _ => return Err(SyntaxError::Malformed),
+        }
+        Ok(())
+    }
+
+    /// ```abnf
+    /// return-option = "SUBSCRIBED" / "CHILDREN" / "STATUS" SP "(" status-att *(SP status-att) ")"
+    /// ```
+    /// Child attributes are always given, so CHILDREN changes nothing.
+    fn return_option(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
+        match cursor.word()?.as_slice() {
+            b"SUBSCRIBED" => self.return_subscribed = true,
+            b"CHILDREN" => {}
+            b"STATUS" => {
+                cursor.space()?;
+                self.return_status = Some(status_items(cursor)?);
+            }
+            _ => return Err(SyntaxError::Malformed),
+        }
+        Ok(())
+    }
+}
+
+/// ```abnf
+/// reference = mailbox
+/// ```
+/// Patterns are taken too; NIL stands for nothing, as in the original.
+fn reference(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
+    match cursor.peek() {
+        Some(b'"' | b'{') => astring(cursor),
+        _ => {
+            let reference = list_mailbox(cursor)?;
+            Ok(if reference.eq_ignore_ascii_case(b"NIL") {
+                Vec::new()
+            } else {
+                reference
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Parsed<List> {
+        List::parse(&mut Cursor::new(text.as_bytes()))
+    }
+
+    #[test]
+    fn plain_and_extended() {
+        let list = parse(" \"\" INBOX.%").unwrap();
+        assert_eq!(list.patterns, [b"INBOX.%"]);
+        assert!(!list.extended);
+        let list =
+            parse(" (SUBSCRIBED RECURSIVEMATCH) \"\" (\"a\" b*) RETURN (CHILDREN STATUS (UNSEEN))")
+                .unwrap();
+        assert!(list.subscribed && list.recursive && list.extended);
+        assert_eq!(list.return_status, Some(vec![StatusItem::Unseen]));
+    }
+
+    #[test]
+    fn what_is_not_list() {
+        for text in [
+            "",
+            " \"\"",
+            " \"\" ()",
+            " (RECURSIVEMATCH) \"\" *",
+            " (FOO) \"\" *",
+            " \"\" * RETURN",
+            " \"\" * RETURN (STATUS ())",
+            " \"\" * x",
+            " \"\" \"",
+        ] {
+            assert!(parse(text).is_err(), "{text:?} was accepted");
+        }
+    }
+}
