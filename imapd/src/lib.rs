@@ -1,7 +1,9 @@
 //! The IMAP server: framing, grammar, commands, replies.
 #![forbid(unsafe_code)]
 
+pub mod capability;
 pub mod grammar;
 pub mod receive;
 pub mod reply;
+pub mod settings;
 pub mod writer;

@@ -1,0 +1,163 @@
+//! The capability list, before login (imaplogin) and after it (imapd): one pure function for both.
+//!
+//! The administrator's `IMAP_CAPABILITY` comes first, as always, but a word that names something this server does
+//! not do is left out of it: a client that believes it gets errors. What the server does is added, whatever an old
+//! configuration file says. `IMAP_CAPABILITY_HIDE` names words to keep silent about.
+
+/// Where in the session the list is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Before login, by imaplogin.
+    Login {
+        /// STARTTLS would be accepted now.
+        starttls: bool,
+        /// LOGIN and AUTHENTICATE are refused until STARTTLS.
+        login_disabled: bool,
+        /// AUTHENTICATE EXTERNAL would be accepted now.
+        external: bool,
+    },
+    /// After login, by imapd.
+    Session,
+}
+
+/// Words of extensions that imapd offers in every session, in the order shown.
+const SESSION: &[&str] = &[
+    "UIDPLUS",
+    "CHILDREN",
+    "NAMESPACE",
+    "IDLE",
+    "ID",
+    "UNSELECT",
+    "MOVE",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "ESEARCH",
+    "WITHIN",
+];
+
+/// Words that only imaplogin acts on, besides those of [`Stage::Login`].
+const LOGIN: &[&str] = &["SASL-IR", "LITERAL-"];
+
+/// `AUTH=` words that imaplogin implements.
+const MECHANISMS: &[&str] = &["AUTH=PLAIN", "AUTH=LOGIN"];
+
+/// The list, without `* CAPABILITY`. `setting` looks up an environment variable.
+pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> String {
+    let filled = |name: &str| setting(name).filter(|value| !value.is_empty());
+    let tls = filled("IMAP_TLS").is_some_and(|value| is_on(&value));
+    let configured = if tls {
+        filled("IMAP_CAPABILITY_TLS").or_else(|| filled("IMAP_CAPABILITY"))
+    } else {
+        filled("IMAP_CAPABILITY")
+    }
+    .unwrap_or_default();
+    let hidden = filled("IMAP_CAPABILITY_HIDE").unwrap_or_default();
+
+    let mut words: Vec<String> = Vec::new();
+    let mut add = |word: &str| {
+        let same = |other: &str| other.eq_ignore_ascii_case(word);
+        let known = words.iter().any(|other| same(other));
+        if !known && !hidden.split_ascii_whitespace().any(same) {
+            words.push(word.to_owned());
+        }
+    };
+    // A list without it is not one, so it cannot be hidden by leaving it out.
+    add("IMAP4rev1");
+    for word in configured.split_ascii_whitespace() {
+        if is_true(word) {
+            add(word);
+        }
+    }
+    SESSION.iter().for_each(|word| add(word));
+    match stage {
+        Stage::Login {
+            starttls,
+            login_disabled,
+            external,
+        } => {
+            LOGIN.iter().for_each(|word| add(word));
+            if starttls {
+                add("STARTTLS");
+                if login_disabled {
+                    add("LOGINDISABLED");
+                }
+            } else if external {
+                add("AUTH=EXTERNAL");
+            }
+        }
+        Stage::Session => add("LITERAL+"),
+    }
+    add("ENABLE");
+    add("UTF8=ACCEPT");
+    words.join(" ")
+}
+
+/// Whether a word of the administrator's list may be repeated: it names something that is there.
+fn is_true(word: &str) -> bool {
+    let among = |words: &[&str]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
+    among(SESSION) || among(MECHANISMS) || among(&["IMAP4rev1", "ENABLE", "UTF8=ACCEPT"])
+}
+
+/// The original's reading of a flag: a leading decimal number that is not 0.
+pub fn is_on(value: &str) -> bool {
+    value
+        .trim_start()
+        .bytes()
+        .take_while(u8::is_ascii_digit)
+        .any(|digit| digit != b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(settings: &[(&str, &str)], stage: Stage) -> String {
+        capability(
+            |name| {
+                settings
+                    .iter()
+                    .find(|(known, _)| *known == name)
+                    .map(|(_, value)| (*value).to_owned())
+            },
+            stage,
+        )
+    }
+
+    #[test]
+    fn an_old_configuration_gains_what_is_new_and_loses_what_is_not_there() {
+        let old = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT QUOTA \
+                   AUTH=CRAM-MD5 AUTH=PLAIN IDLE";
+        assert_eq!(
+            list(&[("IMAP_CAPABILITY", old)], Stage::Session),
+            "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE AUTH=PLAIN IDLE ID UNSELECT MOVE LIST-EXTENDED LIST-STATUS \
+             ESEARCH WITHIN LITERAL+ ENABLE UTF8=ACCEPT"
+        );
+    }
+
+    #[test]
+    fn the_login_list_has_what_only_the_login_program_does() {
+        let login = |starttls, login_disabled, external| Stage::Login {
+            starttls,
+            login_disabled,
+            external,
+        };
+        let text = list(&[], login(true, true, true));
+        assert!(text.contains(" SASL-IR LITERAL- STARTTLS LOGINDISABLED ENABLE UTF8=ACCEPT"));
+        let text = list(&[], login(false, true, true));
+        assert!(text.contains(" AUTH=EXTERNAL ENABLE"));
+        assert!(!text.contains("STARTTLS") && !text.contains("LOGINDISABLED"));
+    }
+
+    #[test]
+    fn tls_has_its_own_text_and_words_can_be_hidden() {
+        let settings = [
+            ("IMAP_TLS", "1"),
+            ("IMAP_CAPABILITY", "IMAP4rev1"),
+            ("IMAP_CAPABILITY_TLS", "IMAP4rev1 AUTH=PLAIN"),
+            ("IMAP_CAPABILITY_HIDE", "move idle"),
+        ];
+        let text = list(&settings, Stage::Session);
+        assert!(text.starts_with("IMAP4rev1 AUTH=PLAIN UIDPLUS"));
+        assert!(!text.contains("MOVE") && !text.contains("IDLE"));
+    }
+}
