@@ -27,7 +27,8 @@
 //! LOG: LOGOUT, user=<user>, <any>                    a line that the server logs within two seconds
 //! ```
 //! Holes in S, L and LOG lines: `<any>` any text, `<num>` and `<uid>` digits, `<word>` text without blanks, brackets
-//! and parentheses; `<$x:num>` also remembers what it matched, and `<$x>` must equal it later. `<$x>` works in C lines
+//! and parentheses; `<$x:num>` also remembers what it matched, and `<$x>` must equal it later; `<!x>` is a number other
+//! than x. `<$x>` works in C lines
 //! too; so do `<len:x>` (length of message or value x) and `<hex:00ff>`. `<user>` and `<password>` are given.
 
 mod parse;

@@ -11,6 +11,8 @@ enum Token {
     Hole(Class, Option<String>),
     Value(String),
     Length(String),
+    /// Digits that differ from a value.
+    Other(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +83,9 @@ impl Pattern {
         for token in &self.tokens {
             match token {
                 Token::Text(bytes) => text.extend_from_slice(bytes),
-                Token::Hole(..) => return Err(format!("nothing to fill into {:?}", self.source)),
+                Token::Hole(..) | Token::Other(_) => {
+                    return Err(format!("nothing to fill into {:?}", self.source));
+                }
                 Token::Value(_) | Token::Length(_) => {
                     text.extend_from_slice(&constant(token, bindings)?);
                 }
@@ -119,6 +123,9 @@ fn token(name: &str) -> Option<Result<Token, String>> {
     }
     if let Some(of) = name.strip_prefix("len:") {
         return Some(Ok(Token::Length(of.to_owned())));
+    }
+    if let Some(than) = name.strip_prefix('!') {
+        return Some(Ok(Token::Other(than.to_owned())));
     }
     if let Some(variable) = name.strip_prefix('$') {
         return Some(match variable.split_once(':') {
@@ -167,7 +174,7 @@ fn constant(token: &Token, bindings: &Bindings) -> Result<Vec<u8>, String> {
         Token::Text(bytes) => Ok(bytes.clone()),
         Token::Value(name) => value(name).cloned(),
         Token::Length(name) => Ok(value(name)?.len().to_string().into_bytes()),
-        Token::Hole(..) => Err("a hole has no value".to_owned()),
+        Token::Hole(..) | Token::Other(_) => Err("a hole has no value".to_owned()),
     }
 }
 
@@ -189,6 +196,12 @@ fn walk(
     let Some((first, rest)) = tokens.split_first() else {
         return Ok(text.is_empty());
     };
+    if let Token::Other(than) = first {
+        let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (number, tail) = text.split_at(digits);
+        let value = constant(&Token::Value(than.clone()), bindings)?;
+        return Ok(digits > 0 && number != value && walk(rest, tail, bindings, taken)?);
+    }
     let Token::Hole(class, name) = first else {
         // A value may have been bound earlier in this very line.
         let bound = match first {
@@ -250,6 +263,8 @@ mod tests {
         assert!(matches("<$a:num> <$a>", "5 5", bindings));
         assert!(matches("UID <$a>", "UID 5", bindings));
         assert!(!matches("UID <$a>", "UID 6", bindings));
+        assert!(matches("UID <!a>.", "UID 55.", bindings));
+        assert!(!matches("UID <!a>.", "UID 5.", bindings));
         assert_eq!(
             Pattern::new("x <$a> {<len:a>}").unwrap().fill(bindings),
             Ok(b"x 5 {1}".to_vec())

@@ -1,0 +1,8 @@
+# A trailing separator announces children; it is not part of the name (RFC 3501 section 6.3.3).
+! login
+C: a CREATE INBOX.parent.
+S: a OK <any>
+C: b CREATE INBOX.parent.child
+S: b OK <any>
+C: c SELECT INBOX.parent.child
+S~: c OK [READ-WRITE] <any>
