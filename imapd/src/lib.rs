@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod capability;
+pub mod content;
 pub mod grammar;
 pub mod receive;
 pub mod reply;
+pub mod section;
 pub mod settings;
 pub mod writer;

@@ -119,6 +119,13 @@ impl Scanner {
         }
     }
 
+    /// Whether the message's own header has ended. A tree finished then is right about that header and nothing else,
+    /// which is enough for an ENVELOPE.
+    #[must_use]
+    pub fn has_header(&self) -> bool {
+        self.state != State::Header || self.tree.parts.len() > 1
+    }
+
     /// Ends the message.
     #[must_use]
     pub fn finish(mut self) -> Tree {

@@ -1,0 +1,323 @@
+//! The content of one message: its open file, its structure once needed, its bytes as the client gets them.
+//!
+//! Large messages are never in memory as a whole. Every LF is served as CRLF (contract: imapd, sizes and CRLF); a
+//! stored CRLF stays one.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use courier::mime::{Piece, Scanner, Tree};
+
+/// Bytes read at a time, and the largest message that is read once and kept.
+const BLOCK: usize = 64 * 1024;
+/// Bytes read at first when only the header is wanted.
+const HEADER_BLOCK: usize = 8 * 1024;
+
+/// An open message.
+#[derive(Debug)]
+pub struct Content {
+    file: File,
+    size: u64,
+    /// All of a small message.
+    bytes: Option<Vec<u8>>,
+    /// The tree as far as the message's own header is concerned.
+    head: Option<Tree>,
+    tree: Option<Tree>,
+    place: Option<Place>,
+}
+
+/// Where a block of a piece starts, so that a client that fetches a large piece bit by bit does not make us count its
+/// lines from the start each time.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Start of the piece, which identifies it.
+    start: u64,
+    /// Offset in the file.
+    stored: u64,
+    /// Octets of the piece before it, as served.
+    served: u64,
+    after_cr: bool,
+}
+
+impl Content {
+    /// The content of a message of `size` bytes.
+    #[must_use]
+    pub fn new(file: File, size: u64) -> Self {
+        Self {
+            file,
+            size,
+            bytes: None,
+            head: None,
+            tree: None,
+            place: None,
+        }
+    }
+
+    /// Size in bytes as stored.
+    #[must_use]
+    pub fn stored_size(&self) -> u64 {
+        self.size
+    }
+
+    /// The whole structure. Reads the whole message, once.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is shorter than it was.
+    pub fn tree(&mut self) -> io::Result<&Tree> {
+        let tree = match self.tree.take() {
+            Some(tree) => tree,
+            None => self.scan(BLOCK, |_| false)?,
+        };
+        Ok(self.tree.insert(tree))
+    }
+
+    /// A tree that is right about the message's own header and its fields only. Reads little more than the header.
+    ///
+    /// # Errors
+    /// As [`Self::tree`].
+    pub fn head(&mut self) -> io::Result<&Tree> {
+        if self.tree.is_some() {
+            return self.tree();
+        }
+        let head = match self.head.take() {
+            Some(head) => head,
+            None => self.scan(HEADER_BLOCK, Scanner::has_header)?,
+        };
+        Ok(self.head.insert(head))
+    }
+
+    /// Frees what can be read again.
+    pub fn shrink(&mut self) {
+        self.bytes = None;
+        self.head = None;
+    }
+
+    fn scan(&mut self, first: usize, enough: impl Fn(&Scanner) -> bool) -> io::Result<Tree> {
+        let mut scanner = Scanner::new();
+        let mut block = first;
+        let mut offset = 0;
+        let size = self.size;
+        while offset < size && !enough(&scanner) {
+            let mut buffer = Vec::new();
+            let bytes = self.read(offset, size, block, &mut buffer)?;
+            scanner.push(bytes);
+            offset += bytes.len() as u64;
+            block = BLOCK;
+        }
+        Ok(scanner.finish())
+    }
+
+    /// At least one byte from `offset`, at most `most`, none from `end` on. The bytes may lie in `buffer`.
+    fn read<'a>(
+        &'a mut self,
+        offset: u64,
+        end: u64,
+        most: usize,
+        buffer: &'a mut Vec<u8>,
+    ) -> io::Result<&'a [u8]> {
+        if self.bytes.is_none() && self.size <= BLOCK as u64 {
+            let mut bytes = vec![0; usize::try_from(self.size).unwrap_or(0)];
+            self.file.read_exact_at(&mut bytes, 0)?;
+            self.bytes = Some(bytes);
+        }
+        let length = most.min(usize::try_from(end.saturating_sub(offset)).unwrap_or(most));
+        if let Some(bytes) = &self.bytes {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX);
+            return bytes
+                .get(start..start.saturating_add(length))
+                .ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer.resize(length, 0);
+        self.file.read_exact_at(buffer, offset)?;
+        Ok(buffer)
+    }
+
+    /// Gives the stored bytes of a piece to `sink`, until that says stop with `false`.
+    ///
+    /// # Errors
+    /// As [`Self::tree`].
+    pub fn stored(&mut self, piece: Piece, mut sink: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+        let range = piece.stored();
+        let mut offset = range.start;
+        let mut buffer = Vec::new();
+        while offset < range.end {
+            let bytes = self.read(offset, range.end, BLOCK, &mut buffer)?;
+            offset += bytes.len() as u64;
+            if !sink(bytes) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives octets of a piece as served to `sink`: `count` of them after the first `skip`, or as many as there are.
+    ///
+    /// # Errors
+    /// As [`Self::tree`]; some octets may have been given before.
+    pub fn served(
+        &mut self,
+        piece: Piece,
+        skip: u64,
+        count: u64,
+        mut sink: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        let range = piece.stored();
+        let mut left = count.min(piece.octets().saturating_sub(skip));
+        let mut place = self
+            .place
+            .filter(|place| {
+                place.start == range.start && place.served <= skip && place.stored <= range.end
+            })
+            .unwrap_or(Place {
+                start: range.start,
+                stored: range.start,
+                served: 0,
+                after_cr: false,
+            });
+        let mut buffer = Vec::new();
+        let mut out = Vec::new();
+        while left > 0 {
+            if place.stored >= range.end {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let block = self.read(place.stored, range.end, BLOCK, &mut buffer)?;
+            let octets = block.len() as u64 + bare_line_ends(block, place.after_cr);
+            let from = skip.saturating_sub(place.served);
+            let next = Place {
+                start: range.start,
+                stored: place.stored + block.len() as u64,
+                served: place.served + octets,
+                after_cr: block.last() == Some(&b'\r'),
+            };
+            if from < octets {
+                out.clear();
+                to_crlf(block, place.after_cr, &mut out);
+                let wanted = out
+                    .get(usize::try_from(from).unwrap_or(usize::MAX)..)
+                    .unwrap_or_default();
+                let wanted = wanted
+                    .get(..usize::try_from(left).unwrap_or(usize::MAX))
+                    .unwrap_or(wanted);
+                sink(wanted);
+                left -= wanted.len() as u64;
+                // The next partial fetch starts in this block or behind it.
+                self.place = Some(place);
+            }
+            place = next;
+        }
+        Ok(())
+    }
+}
+
+/// Number of line feeds without a carriage return before them.
+fn bare_line_ends(block: &[u8], after_cr: bool) -> u64 {
+    memchr::memchr_iter(b'\n', block)
+        .filter(|&at| !follows_cr(block, at, after_cr))
+        .count() as u64
+}
+
+fn follows_cr(block: &[u8], at: usize, after_cr: bool) -> bool {
+    match at.checked_sub(1) {
+        Some(before) => block.get(before) == Some(&b'\r'),
+        None => after_cr,
+    }
+}
+
+/// Appends a block with every bare LF turned into CRLF.
+fn to_crlf(block: &[u8], after_cr: bool, out: &mut Vec<u8>) {
+    out.reserve(block.len() + block.len() / 16);
+    let mut from = 0;
+    for at in memchr::memchr_iter(b'\n', block) {
+        if !follows_cr(block, at, after_cr) {
+            out.extend_from_slice(block.get(from..at).unwrap_or_default());
+            out.push(b'\r');
+            from = at;
+        }
+    }
+    out.extend_from_slice(block.get(from..).unwrap_or_default());
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Content;
+    use proptest::prelude::*;
+    use std::io::Write as _;
+
+    /// A message in a file without a name.
+    pub(crate) fn content(message: &[u8]) -> Content {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(message).unwrap();
+        Content::new(file, message.len() as u64)
+    }
+
+    pub(crate) fn as_served(stored: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut last = 0;
+        for &byte in stored {
+            if byte == b'\n' && last != b'\r' {
+                out.push(b'\r');
+            }
+            out.push(byte);
+            last = byte;
+        }
+        out
+    }
+
+    #[test]
+    fn large_messages_bit_by_bit() {
+        let mut message = b"Subject: x\n\n".to_vec();
+        for n in 0..40_000 {
+            message.extend_from_slice(
+                format!("line {n}{}", if n % 3 == 0 { "\r\n" } else { "\n" }).as_bytes(),
+            );
+        }
+        let expected = as_served(&message);
+        let mut content = content(&message);
+        let piece = content.tree().unwrap().root().whole();
+        for step in [1000, 70_000, 4096] {
+            let mut got = Vec::new();
+            for skip in (0..=expected.len() as u64).step_by(step) {
+                content
+                    .served(piece, skip, step as u64, |bytes| {
+                        got.extend_from_slice(bytes)
+                    })
+                    .unwrap();
+            }
+            assert!(got == expected, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_read_without_the_body() {
+        let mut message = b"Subject: x\nMIME-Version: 1.0\n\n".to_vec();
+        message.resize(1_000_000, b'x');
+        let mut content = content(&message);
+        let head = content.head().unwrap();
+        assert_eq!(head.root().header().octets(), 33);
+        assert!(content.tree.is_none());
+        assert_eq!(content.tree().unwrap().octets(), 1_000_003);
+        assert_eq!(content.head().unwrap().octets(), 1_000_003);
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_an_error() {
+        let mut content = content(b"Subject: x\n\nbody\n");
+        content.size += 10;
+        assert!(content.tree().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn partials_are_slices_of_the_whole(message in "[a\r\n]{0,60}", skip in 0u64..80, count in 0u64..80) {
+            let expected = as_served(message.as_bytes());
+            let mut content = content(message.as_bytes());
+            let piece = content.tree().unwrap().root().whole();
+            let mut got = Vec::new();
+            content.served(piece, skip, count, |bytes| got.extend_from_slice(bytes)).unwrap();
+            let from = usize::try_from(skip).unwrap().min(expected.len());
+            let to = usize::try_from(skip + count).unwrap().min(expected.len());
+            prop_assert_eq!(got.as_slice(), &expected[from..to]);
+        }
+    }
+}
