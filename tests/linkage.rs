@@ -19,6 +19,7 @@ const MORE: &[(&str, &[&str])] = &[
     // Writers of databases.
     ("makedat", &["libgdbm"]),
     ("makedatprog", &["libgdbm"]),
+    ("makeimapaccess", &["libgdbm"]),
     ("makeuserdb", &["libgdbm"]),
     // userdb on GDBM, crypt(3) hashes.
     ("authdaemond", &["libgdbm", "libcrypt"]),

@@ -1,1 +1,33 @@
-//! The listener: sockets, limits, access control, one fork and exec per connection.
+//! The listener and the log process, and the tools that feed them.
+//!
+//! couriertcpd starts in [`tcpd`], with what [`options`], [`listen`], [`identity`] and [`pidfile`] make of its
+//! command line. Its [`server`] forks a [`child`] per connection, which checks the access list and the limits
+//! ([`slots`]), looks up names ([`lookup`]), completes the [`environment`] and execs the login program. [`logger`]
+//! is courierlogger; [`makedat`] and [`imapaccess`] make access databases from their text, [`ranges`] expands the
+//! networks in it. [`arguments`] knows Courier's option syntax, [`sys`] has the unsafe code.
+
+pub mod arguments;
+pub mod child;
+pub mod environment;
+pub mod identity;
+pub mod imapaccess;
+pub mod listen;
+pub mod logger;
+pub mod lookup;
+pub mod makedat;
+pub mod options;
+pub mod pidfile;
+pub mod ranges;
+pub mod server;
+pub mod slots;
+#[allow(unsafe_code)]
+pub mod sys;
+pub mod tcpd;
+
+/// The system's words for an error, without the number that std appends.
+pub fn reason(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
+    }
+}

@@ -5,3 +5,4 @@ pub mod localtime;
 pub mod log;
 pub mod process;
 pub mod random;
+pub mod readiness;

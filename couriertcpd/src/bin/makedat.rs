@@ -1,0 +1,12 @@
+//! makedat: a database from a text file. See makedat(1).
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    courier::sys::log::install_panic_hook();
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_else(|| "makedat".into());
+    let arguments: Vec<OsString> = arguments.collect();
+    couriertcpd::makedat::main(&program.to_string_lossy(), &arguments)
+}

@@ -1,0 +1,242 @@
+//! The child's part of a connection: access list, limits, environment, descriptors, exec (contract: couriertcpd
+//! 1.6). Everything that a peer or a name service can delay happens here and not in the parent.
+
+use std::io::Write;
+use std::net::{Ipv6Addr, TcpStream};
+use std::os::fd::AsFd;
+
+use courier::access::{Verdict, local_keys, remote_keys};
+use courier::sys::log::{Level, log};
+use courier::sys::{fd, process};
+use courier_dbm::Reader;
+use nix::sys::signal::{SigSet, SigmaskHow};
+
+use crate::environment::Environment;
+use crate::listen::IPV6;
+use crate::options::{Service, Stderr};
+use crate::slots::{Slots, mapped};
+use crate::sys::SharedPage;
+
+/// Cells of the [`SharedPage`]: when a message of each kind was last written.
+pub mod cell {
+    /// A denied address.
+    pub const DENIED: usize = 0;
+    /// A full block.
+    pub const BLOCK: usize = 1;
+    /// A damaged access database.
+    pub const DATABASE: usize = 2;
+}
+
+/// Seconds between two messages of one kind, where the contract does not want each of them.
+pub const QUIET: u64 = 60;
+
+/// What the child finds when it is forked.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The command line.
+    pub service: &'a Service,
+    /// `-access`, open.
+    pub access: Option<&'a Reader>,
+    /// The other sessions.
+    pub slots: &'a Slots,
+    /// What every session's environment starts from.
+    pub environment: &'a Environment,
+    /// Shared message times.
+    pub page: &'a SharedPage,
+}
+
+/// Serves one connection; ends the process in any case.
+pub fn run(context: &Context<'_>, connection: TcpStream, peer: std::net::SocketAddr) -> ! {
+    let status = match prepare(context, &connection, peer) {
+        Ok(environment) => exec(context, &connection, &environment),
+        Err(Refused { say_why, status }) => {
+            if let (true, Some(message)) = (say_why, &context.service.deny_message) {
+                let line = [message.as_slice(), b"\n"].concat();
+                // A peer that is gone misses nothing.
+                let _ = (&connection).write_all(&line);
+            }
+            status
+        }
+    };
+    drop(connection);
+    process::exit_now(status)
+}
+
+struct Refused {
+    say_why: bool,
+    status: i32,
+}
+
+const QUIETLY: Refused = Refused {
+    say_why: false,
+    status: 0,
+};
+const WITH_MESSAGE: Refused = Refused {
+    say_why: true,
+    status: 0,
+};
+const FAILED: Refused = Refused {
+    say_why: false,
+    status: 1,
+};
+
+fn prepare(
+    context: &Context<'_>,
+    connection: &TcpStream,
+    peer: std::net::SocketAddr,
+) -> Result<Environment, Refused> {
+    // From here on SIGTERM ends this process like any session.
+    if nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).is_err()
+    {
+        return Err(FAILED);
+    }
+    let Ok(local) = connection.local_addr() else {
+        log(Level::Plain, format_args!("getsockname failed."));
+        return Err(FAILED);
+    };
+    let service = context.service;
+    let (remote_address, local_address) = (mapped(peer.ip()), mapped(local.ip()));
+    let mut environment = context.environment.clone();
+    if let Some(access) = context.access {
+        if service.access_local {
+            let keys = local_keys(local_address, local.port());
+            if !apply_access(context, access, &keys, &mut environment)? {
+                return Err(QUIETLY);
+            }
+        }
+        let keys = remote_keys(remote_address);
+        if !apply_access(context, access, &keys, &mut environment)? {
+            if context.page.once_in(cell::DENIED, QUIET) {
+                let shown = shown(remote_address);
+                log(Level::Info, format_args!("access denied, ip=[{shown}]"));
+            }
+            return Err(WITH_MESSAGE);
+        }
+    }
+    check_limits(context, remote_address, &environment)?;
+    let mut set = |name: &str, value: &str| environment.set(name.as_bytes(), value.as_bytes());
+    set("TCPREMOTEIP", &shown(remote_address));
+    set("TCPREMOTEPORT", &peer.port().to_string());
+    set("TCPLOCALIP", &shown(local_address));
+    set("TCPLOCALPORT", &local.port().to_string());
+    if service.names {
+        let (remote_name, local_name) = crate::lookup::names(remote_address, local_address);
+        if let Some(name) = remote_name {
+            set("TCPREMOTEHOST", &name);
+        }
+        if let Some(name) = local_name {
+            set("TCPLOCALHOST", &name);
+        }
+    }
+    for name in &service.drop {
+        if environment.get(name).is_some_and(|value| !value.is_empty()) {
+            let shown = shown(remote_address);
+            log(
+                Level::Warning,
+                format_args!("dropped blocked connection from {shown}"),
+            );
+            return Err(WITH_MESSAGE);
+        }
+    }
+    Ok(environment)
+}
+
+/// Looks `keys` up one after another; the first record decides. False means deny; no record at all allows.
+fn apply_access(
+    context: &Context<'_>,
+    access: &Reader,
+    keys: &[Vec<u8>],
+    environment: &mut Environment,
+) -> Result<bool, Refused> {
+    for key in keys {
+        match access.get(key) {
+            Ok(None) => {}
+            Ok(Some(value)) => match Verdict::parse(&value) {
+                Verdict::Deny => return Ok(false),
+                Verdict::Allow(assignments) => {
+                    for assignment in assignments {
+                        environment.set(&assignment.name, &assignment.value);
+                    }
+                    return Ok(true);
+                }
+            },
+            Err(error) => {
+                if context.page.once_in(cell::DATABASE, QUIET) {
+                    log(Level::Err, format_args!("{error}; connection refused"));
+                }
+                return Err(FAILED);
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn check_limits(
+    context: &Context<'_>,
+    address: Ipv6Addr,
+    environment: &Environment,
+) -> Result<(), Refused> {
+    let service = context.service;
+    let per_address = environment
+        .get(b"MAXCPERIP")
+        .and_then(|value| std::str::from_utf8(value).ok())
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|&limit| limit > 0)
+        .unwrap_or(service.max_per_address);
+    if context.slots.from_address(address) >= per_address {
+        let shown = shown(address);
+        log(
+            Level::Plain,
+            format_args!("ALERT: Maximum connection limit reached for {shown}"),
+        );
+        return Err(WITH_MESSAGE);
+    }
+    if context.slots.from_block(address) >= service.max_per_block {
+        if context.page.once_in(cell::BLOCK, QUIET) {
+            let shown = shown(address);
+            log(
+                Level::Info,
+                format_args!("Maximum connection limit reached for the network of {shown}"),
+            );
+        }
+        return Err(WITH_MESSAGE);
+    }
+    Ok(())
+}
+
+/// An address as logs and variables show it.
+pub fn shown(address: Ipv6Addr) -> String {
+    match address.to_ipv4_mapped() {
+        Some(v4) if !IPV6 => v4.to_string(),
+        _ => address.to_string(),
+    }
+}
+
+/// The connection becomes descriptors 0 and 1 (and 2 with `-stderr=socket`); every other one is close-on-exec.
+/// Returns the exit status when the program cannot be started.
+fn exec(context: &Context<'_>, connection: &TcpStream, environment: &Environment) -> i32 {
+    let service = context.service;
+    let socket = connection.as_fd();
+    let mut targets = vec![0, 1];
+    if matches!(service.stderr, Stderr::Socket) {
+        targets.push(2);
+    }
+    for target in targets {
+        if let Err(error) = fd::duplicate_to(socket, target) {
+            log(
+                Level::Plain,
+                format_args!("dup2: {}", crate::reason(&error)),
+            );
+            return 1;
+        }
+    }
+    let Some(program) = service.argv.first() else {
+        return 1;
+    };
+    let error = process::exec(program, &service.argv, environment.entries());
+    log(
+        Level::Plain,
+        format_args!("{}: {}", program.to_string_lossy(), crate::reason(&error)),
+    );
+    1
+}

@@ -1,0 +1,120 @@
+//! Who is connected: the table that `-maxprocs`, `-maxperip` and `-maxperc` are checked against. The parent keeps
+//! it; a forked child asks its copy. Nothing here grows with more than the number of live sessions, and nothing
+//! walks over them.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+
+use nix::unistd::Pid;
+
+/// The form in which addresses are compared, looked up and shown: IPv4 as `::ffff:a.b.c.d`.
+pub fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
+/// The block that `-maxperc` counts by: /24 of IPv4; /64 of IPv6, where one customer has at least that much (the
+/// original counts by /120, which limits nobody).
+fn block(address: Ipv6Addr) -> u128 {
+    let bits = match address.to_ipv4_mapped() {
+        Some(_) => 8,
+        None => 64,
+    };
+    (u128::from(address) >> bits) << bits
+}
+
+/// Live sessions by process, address and block.
+#[derive(Debug, Default)]
+pub struct Slots {
+    sessions: HashMap<Pid, Ipv6Addr>,
+    addresses: HashMap<Ipv6Addr, usize>,
+    blocks: HashMap<u128, usize>,
+}
+
+impl Slots {
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// How many come from exactly `address`.
+    pub fn from_address(&self, address: Ipv6Addr) -> usize {
+        self.addresses.get(&address).copied().unwrap_or(0)
+    }
+
+    /// How many come from the block of `address`, itself included.
+    pub fn from_block(&self, address: Ipv6Addr) -> usize {
+        self.blocks.get(&block(address)).copied().unwrap_or(0)
+    }
+
+    /// Records a session.
+    pub fn add(&mut self, pid: Pid, address: Ipv6Addr) {
+        self.remove(pid);
+        self.sessions.insert(pid, address);
+        increment(&mut self.addresses, address);
+        increment(&mut self.blocks, block(address));
+    }
+
+    /// Forgets the session of `pid`, if it is one.
+    pub fn remove(&mut self, pid: Pid) {
+        if let Some(address) = self.sessions.remove(&pid) {
+            decrement(&mut self.addresses, &address);
+            decrement(&mut self.blocks, &block(address));
+        }
+    }
+}
+
+fn increment<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: K) {
+    let count = counts.entry(key).or_insert(0);
+    *count = count.saturating_add(1);
+}
+
+fn decrement<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_are_counted_by_address_and_block_and_forgotten() {
+        let mut slots = Slots::default();
+        let addresses = ["192.0.2.1", "192.0.2.1", "192.0.2.9", "192.0.3.1"];
+        for (number, address) in (100..).zip(addresses) {
+            slots.add(Pid::from_raw(number), mapped(address.parse().unwrap()));
+        }
+        let first = mapped("192.0.2.1".parse().unwrap());
+        assert_eq!(slots.len(), 4);
+        assert_eq!(slots.from_address(first), 2);
+        assert_eq!(slots.from_block(first), 3);
+        for number in 100..104 {
+            slots.remove(Pid::from_raw(number));
+            slots.remove(Pid::from_raw(number));
+        }
+        assert!(slots.is_empty());
+        assert!(slots.addresses.is_empty() && slots.blocks.is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_block_is_a_64() {
+        let mut slots = Slots::default();
+        slots.add(Pid::from_raw(100), "2001:db8::1".parse().unwrap());
+        assert_eq!(slots.from_block("2001:db8::ffff:0:1".parse().unwrap()), 1);
+        assert_eq!(slots.from_block("2001:db8:0:1::1".parse().unwrap()), 0);
+        assert_eq!(slots.from_address("2001:db8::2".parse().unwrap()), 0);
+    }
+}
