@@ -77,6 +77,18 @@ impl Account {
         self.write(&path.join("maildirfolder"), b"")
     }
 
+    /// Replaces the maildir by a fresh empty one.
+    ///
+    /// # Errors
+    /// A file could not be removed or made.
+    pub fn reset(&self) -> Result<(), Error> {
+        let maildir = self.maildir();
+        if maildir.exists() {
+            fs::remove_dir_all(&maildir).map_err(|error| Error::io("remove", &maildir, &error))?;
+        }
+        self.make_maildir(&maildir)
+    }
+
     /// Delivers `message` (CRLF or LF lines) to `new` of `folder` and returns its file name.
     ///
     /// # Errors

@@ -66,11 +66,12 @@ fn build() -> Result<PathBuf, String> {
             )
         });
     }
-    // The test program lies in <target>/<profile>/deps.
+    // A test program lies in <target>/<profile>/deps, others right in <target>/<profile>.
     let own = std::env::current_exe().map_err(|error| format!("current_exe: {error}"))?;
     let directory = own
         .ancestors()
-        .nth(2)
+        .skip(1)
+        .find(|directory| !directory.ends_with("deps"))
         .ok_or("the test program has no target directory")?
         .to_path_buf();
     // A plain `cargo test -p harness` builds no other package's programs.

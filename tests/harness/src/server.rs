@@ -77,6 +77,8 @@ pub struct Setup {
     pub environment: BTreeMap<String, String>,
     /// Start no authdaemond.
     pub without_authdaemond: bool,
+    /// The `cgroup.procs` file of the control group that accounts for the server's processes.
+    pub cgroup: Option<PathBuf>,
     /// Where the state directory is made; the system's temporary directory when absent.
     pub below: Option<PathBuf>,
 }
@@ -90,6 +92,7 @@ impl Setup {
             options: BTreeMap::new(),
             environment: BTreeMap::new(),
             without_authdaemond: false,
+            cgroup: None,
             below: None,
         }
     }
@@ -163,14 +166,16 @@ impl Server {
             None
         } else {
             let log = top.join("auth.log");
-            let mut process = Process::start("authdaemond", launcher.authdaemond()?, &log)?;
+            let command = launcher.accounted(launcher.authdaemond()?);
+            let mut process = Process::start("authdaemond", command, &log)?;
             let socket = top.join("run/authdaemon/socket");
             process.wait_until(&log, || UnixStream::connect(&socket).is_ok())?;
             Some(process)
         };
         let port = free_port()?;
         let log = top.join("log");
-        let mut listener = Process::start("couriertcpd", launcher.couriertcpd(port)?, &log)?;
+        let command = launcher.accounted(launcher.couriertcpd(port)?);
+        let mut listener = Process::start("couriertcpd", command, &log)?;
         listener.wait_until(&log, || listening(port))?;
         Ok(Self {
             port,
@@ -304,6 +309,13 @@ impl Launcher<'_> {
         Ok(self.with_environment(command))
     }
 
+    fn accounted(&self, command: Command) -> Command {
+        match &self.setup.cgroup {
+            Some(processes) => in_cgroup(&command, processes),
+            None => command,
+        }
+    }
+
     /// Nothing of the tester's own environment reaches the servers, except what makes instrumented programs work.
     fn with_environment(&self, mut command: Command) -> Command {
         let kept: Vec<(OsString, OsString)> = std::env::vars_os()
@@ -324,6 +336,23 @@ impl Launcher<'_> {
     }
 }
 
+/// `command`, started in the control group of this `cgroup.procs` file. Its environment is taken over as it was set.
+pub fn in_cgroup(command: &Command, processes: &Path) -> Command {
+    let mut wrapped = Command::new("/bin/sh");
+    wrapped
+        .args(["-c", "echo $$ >\"$1\" && shift && exec \"$@\"", "sh"])
+        .arg(processes)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            wrapped.env(name, value);
+        }
+    }
+    wrapped
+}
+
 fn program(side: Side, ours: &str, reference: &str) -> Result<PathBuf, Error> {
     match side {
         Side::Ours => programs::ours(ours),
@@ -331,12 +360,15 @@ fn program(side: Side, ours: &str, reference: &str) -> Result<PathBuf, Error> {
     }
 }
 
-fn state_directory(below: Option<&Path>) -> Result<tempfile::TempDir, Error> {
+/// A fresh directory for a server's state, which sessions of any uid can reach.
+///
+/// # Errors
+/// It could not be made.
+pub fn state_directory(below: Option<&Path>) -> Result<tempfile::TempDir, Error> {
     let parent = below.map_or_else(std::env::temp_dir, Path::to_path_buf);
     let state = tempfile::Builder::new()
         .prefix("courier-test-")
         .tempdir_in(parent)?;
-    // Sessions of other uids have to reach their homes.
     fs::set_permissions(state.path(), fs::Permissions::from_mode(0o755))?;
     Ok(state)
 }
