@@ -67,6 +67,16 @@ pub fn parse(text: &[u8]) -> Vec<Item<'_>> {
                 in_group = true;
             }
             kind => {
+                // A forgotten comma: a word cannot follow a complete domain.
+                if !in_angle
+                    && kind == Kind::Atom
+                    && token.spaced
+                    && !token.text.starts_with(b".")
+                    && is_complete(&pending)
+                {
+                    flush(&mut pending, &mut items);
+                    seen_at = false;
+                }
                 match kind {
                     Kind::Special(b'<') => in_angle = true,
                     Kind::Special(b'>') => in_angle = false,
@@ -82,6 +92,11 @@ pub fn parse(text: &[u8]) -> Vec<Item<'_>> {
         items.push(Item::GroupEnd);
     }
     items
+}
+
+/// Whether the tokens end with `@` and a domain that is not cut off at a dot.
+fn is_complete(tokens: &[Token<'_>]) -> bool {
+    matches!(tokens, [.., at, domain] if at.kind == Kind::Special(b'@') && domain.kind == Kind::Atom && !domain.text.ends_with(b"."))
 }
 
 /// Turns the tokens of one address into an item; white space and comments alone are none.
@@ -129,7 +144,7 @@ fn flush<'a>(pending: &mut Vec<Token<'a>>, items: &mut Vec<Item<'a>>) {
     };
     items.push(Item::Mailbox {
         name: phrase(before).or_else(comment),
-        local: join(local, at.is_none() && open.is_none()),
+        local: join(local, at.is_none()),
         domain: join(domain, false),
     });
 }
@@ -372,6 +387,8 @@ mod tests {
             ("a@[IPv6:::1]", &["-|a|[IPv6:::1]"]),
             ("\"\" <a@b>", &["-|a|b"]),
             ("a@b@c", &["-|a@b|c"]),
+            ("a@b c@d", &["-|a|b", "-|c|d"]),
+            ("<No Address>", &["-|No Address|"]),
             ("Folded\r\n Name <a@b>", &["Folded Name|a|b"]),
             ("Open <a@b", &["Open|a|b"]),
             ("(a \\) (b)) x@y", &["a ) (b)|x|y"]),

@@ -229,7 +229,12 @@ impl Writer<'_> {
     fn param(&mut self, param: &Param) {
         self.string(&param.name);
         self.out.push(b' ');
-        self.string(&param.value);
+        // Values that mean the same in any case are lower-cased, as the original does; others are as spelled.
+        if matches!(param.name.as_slice(), b"charset" | b"format" | b"delsp") {
+            self.string(&param.value.to_ascii_lowercase());
+        } else {
+            self.string(&param.value);
+        }
     }
 
     fn nstring_field(&mut self, part: &Part, known: Known) {

@@ -57,7 +57,7 @@ fn structures() {
 Content-Type: multipart/mixed; boundary=bb; X=\"y\"
 
 --bb
-Content-Type: text/plain; charset=utf-8
+Content-Type: text/plain; charset=UTF-8
 Content-ID: <cid@1>
 Content-Description: desc
 Content-Disposition: inline
