@@ -4,6 +4,7 @@
 pub mod capability;
 pub mod content;
 pub mod grammar;
+pub mod matching;
 pub mod receive;
 pub mod reply;
 pub mod section;

@@ -1,0 +1,383 @@
+//! Text search in messages: the decoded, case-folded text of headers and bodies (contract: imapd, SEARCH).
+//!
+//! All texts of one command are looked for in a single pass over a message, which is decoded piece by piece: memory
+//! does not grow with the message.
+
+use std::io;
+
+use courier::mime::decode;
+use courier::mime::header::Fields;
+use courier::mime::{Kind, Part, Piece, Tree};
+use courier::text::casefold::{self, Folder};
+use courier::text::{charset, rfc2047};
+use memchr::memmem::Finder;
+
+use crate::content::Content;
+
+/// Folded text gathered before it is searched.
+const WINDOW: usize = 32 * 1024;
+/// Bytes of one header that are searched.
+const HEADER_MAX: usize = 4 << 20;
+
+/// A text to look for, folded.
+#[derive(Debug, Clone)]
+pub struct Needle(Finder<'static>);
+
+impl Needle {
+    /// A text as the client gave it, in the given character set; UTF-8 if there is none or it is unknown.
+    #[must_use]
+    pub fn new(label: Option<&[u8]>, text: &[u8]) -> Self {
+        let text = label
+            .and_then(|label| charset::decode(label, text))
+            .unwrap_or_else(|| charset::guess(text));
+        Self(Finder::new(casefold::fold(&text).as_bytes()).into_owned())
+    }
+
+    /// Whether it is found in a text not folded yet.
+    #[must_use]
+    pub fn is_in(&self, text: &str) -> bool {
+        self.0.find(casefold::fold(text).as_bytes()).is_some()
+    }
+
+    /// Whether it is empty, and so found everywhere.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.needle().is_empty()
+    }
+}
+
+/// The bytes of a message's own header.
+///
+/// # Errors
+/// The message cannot be read.
+pub fn own_header(content: &mut Content) -> io::Result<Vec<u8>> {
+    let piece = content.head()?.root().header();
+    read_header(content, piece)
+}
+
+fn read_header(content: &mut Content, piece: Piece) -> io::Result<Vec<u8>> {
+    let mut header = Vec::new();
+    content.stored(piece, |bytes| {
+        header.extend_from_slice(bytes);
+        header.len() < HEADER_MAX
+    })?;
+    Ok(header)
+}
+
+/// Whether a field of the header has this name and contains the text.
+#[must_use]
+pub fn in_field(header: &[u8], name: &[u8], needle: &Needle) -> bool {
+    Fields::new(header)
+        .filter(|field| field.name.eq_ignore_ascii_case(name))
+        .any(|field| {
+            // A space ends every value, for searches by whole word.
+            needle.is_empty() || needle.is_in(&(rfc2047::decode(field.value) + " "))
+        })
+}
+
+/// Which of the texts are in a header, as `TEXT` searches it.
+#[must_use]
+pub fn in_header(header: &[u8], needles: &[Needle]) -> Vec<bool> {
+    let mut search = Search::new(needles);
+    search.header(header);
+    search.found
+}
+
+/// Which of the texts are in a message's body, as `BODY` searches it: the texts of all parts, and the headers of parts
+/// and embedded messages.
+///
+/// # Errors
+/// The message cannot be read.
+pub fn in_body(content: &mut Content, needles: &[Needle]) -> io::Result<Vec<bool>> {
+    let mut search = Search::new(needles);
+    let mut index = 0;
+    while !search.is_done() {
+        // The tree is borrowed anew each time, as reading needs the content.
+        match next_piece(content.tree()?, &mut index) {
+            None => break,
+            Some((piece, None)) => {
+                let header = read_header(content, piece)?;
+                search.header(&header);
+            }
+            Some((piece, Some(text))) => search.body(content, piece, &text)?,
+        }
+    }
+    Ok(search.found)
+}
+
+/// How a text part is encoded.
+struct TextPart {
+    encoding: Vec<u8>,
+    charset: Vec<u8>,
+}
+
+/// The next searchable piece of a message's body: a part's header, or (with its encodings) a text. `index` counts
+/// twice the part's number, plus one for its body.
+fn next_piece(tree: &Tree, index: &mut usize) -> Option<(Piece, Option<TextPart>)> {
+    loop {
+        let (number, is_body) = (*index / 2, *index % 2 == 1);
+        *index += 1;
+        let part = tree.part(number)?;
+        if !is_body {
+            // The message's own header is not part of its body.
+            if number > 0 {
+                return Some((part.header(), None));
+            }
+        } else if let Some(text) = text_part(tree, part) {
+            return Some((part.body(), Some(text)));
+        }
+    }
+}
+
+fn text_part(tree: &Tree, part: &Part) -> Option<TextPart> {
+    if part.kind() != Kind::Leaf {
+        return None;
+    }
+    let content = tree.content(part);
+    if content.major != b"text" {
+        return None;
+    }
+    let charset = content
+        .value
+        .param(b"charset")
+        .unwrap_or_default()
+        .into_owned();
+    Some(TextPart {
+        encoding: content.encoding,
+        charset,
+    })
+}
+
+/// A search in progress.
+struct Search<'a> {
+    needles: &'a [Needle],
+    found: Vec<bool>,
+    missing: usize,
+    /// Length of the longest needle.
+    longest: usize,
+    folder: Folder,
+    folded: String,
+    window: Vec<u8>,
+}
+
+impl<'a> Search<'a> {
+    fn new(needles: &'a [Needle]) -> Self {
+        // The empty text is everywhere, also where there is no text.
+        let found: Vec<bool> = needles.iter().map(Needle::is_empty).collect();
+        Self {
+            needles,
+            missing: found.iter().filter(|found| !**found).count(),
+            found,
+            longest: needles
+                .iter()
+                .map(|needle| needle.0.needle().len())
+                .max()
+                .unwrap_or(0),
+            folder: Folder::default(),
+            folded: String::new(),
+            window: Vec::new(),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// Searches a header, field by field.
+    fn header(&mut self, header: &[u8]) {
+        for field in Fields::new(header) {
+            if self.is_done() {
+                return;
+            }
+            self.text(&String::from_utf8_lossy(field.name));
+            self.text(": ");
+            self.text(&rfc2047::decode(field.value));
+            self.text(" ");
+            self.end();
+        }
+    }
+
+    /// Searches a text part.
+    fn body(&mut self, content: &mut Content, piece: Piece, part: &TextPart) -> io::Result<()> {
+        let mut transfer = decode::Decoder::new(&part.encoding);
+        // Unlabelled text and unknown character sets are taken for ASCII, or UTF-8 where they are that.
+        let Some(mut converter) =
+            charset::Decoder::new(&part.charset).or_else(|| charset::Decoder::new(b"us-ascii"))
+        else {
+            return Ok(());
+        };
+        let (mut decoded, mut text) = (Vec::new(), String::new());
+        content.stored(piece, |bytes| {
+            decoded.clear();
+            text.clear();
+            transfer.push(bytes, &mut decoded);
+            converter.push(&decoded, false, &mut text);
+            self.text(&text);
+            !self.is_done()
+        })?;
+        decoded.clear();
+        text.clear();
+        transfer.finish(&mut decoded);
+        converter.push(&decoded, true, &mut text);
+        self.text(&text);
+        self.end();
+        Ok(())
+    }
+
+    /// Takes a piece of a text.
+    fn text(&mut self, text: &str) {
+        self.folder.push(text, &mut self.folded);
+        self.window.extend_from_slice(self.folded.as_bytes());
+        self.folded.clear();
+        if self.window.len() >= WINDOW.max(self.longest * 2) {
+            self.look();
+            // What may be the start of a match stays.
+            let gone = self
+                .window
+                .len()
+                .saturating_sub(self.longest.saturating_sub(1));
+            self.window.drain(..gone);
+        }
+    }
+
+    /// Ends a text: nothing matches across.
+    fn end(&mut self) {
+        self.look();
+        self.window.clear();
+        self.folder = Folder::default();
+    }
+
+    fn look(&mut self) {
+        for (needle, found) in self.needles.iter().zip(&mut self.found) {
+            if !*found && needle.0.find(&self.window).is_some() {
+                *found = true;
+                self.missing -= 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Needle, in_field, own_header};
+    use crate::content::tests::content;
+
+    fn needle(text: &str) -> Needle {
+        Needle::new(None, text.as_bytes())
+    }
+
+    fn in_body(message: &[u8], text: &str) -> bool {
+        super::in_body(&mut content(message), &[needle(text)]).unwrap()[0]
+    }
+
+    fn in_header(message: &[u8], text: &str) -> bool {
+        super::in_header(&own_header(&mut content(message)).unwrap(), &[needle(text)])[0]
+    }
+
+    const MESSAGE: &[u8] = b"MIME-Version: 1.0
+Subject: =?iso-8859-1?Q?J=F6rg?=
+ =?iso-8859-1?Q?_Meier?= writes
+X-H: foo
+Content-Type: multipart/mixed; boundary=b
+
+preamble words
+--b
+Content-Type: text/plain; charset=iso-8859-1
+Content-Transfer-Encoding: quoted-printable
+
+Stra=DFe one=
+ two
+three
+
+--b
+Content-Type: text/html; charset=utf-8
+Content-Transfer-Encoding: base64
+
+PHA+R3LDvMOfZTwvcD4=
+
+--b
+Content-Type: application/octet-stream
+
+binary words
+
+--b
+Content-Type: message/rfc822
+
+Subject: inner subject
+
+inner body
+--b--
+epilogue words
+";
+
+    #[test]
+    fn bodies_are_decoded() {
+        for text in [
+            "strasse",
+            "STRA\u{df}E",
+            "one two three",
+            "<p>gr\u{fc}\u{df}e</p>",
+            "inner body",
+            "inner subject",
+            "",
+        ] {
+            assert!(in_body(MESSAGE, text), "{text}");
+        }
+        for text in [
+            "Meier",
+            "binary words",
+            "preamble",
+            "epilogue",
+            "grusse",
+            "PHA+",
+        ] {
+            assert!(!in_body(MESSAGE, text), "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_are_decoded() {
+        for text in [
+            "J\u{f6}RG meier WRITES",
+            "x-h: foo",
+            "subject: j\u{f6}rg",
+            "",
+        ] {
+            assert!(in_header(MESSAGE, text), "{text}");
+        }
+        for text in ["inner subject", "jorg", "writes X-H", "one"] {
+            assert!(!in_header(MESSAGE, text), "{text}");
+        }
+        let header = own_header(&mut content(MESSAGE)).unwrap();
+        assert!(in_field(&header, b"SUBJECT", &needle("meier writes ")));
+        assert!(in_field(&header, b"x-h", &needle("")));
+        assert!(!in_field(&header, b"x-i", &needle("")));
+        assert!(!in_field(&header, b"x-h", &needle("meier")));
+    }
+
+    #[test]
+    fn matches_span_the_pieces_of_large_texts() {
+        let mut message = b"Subject: x\n\n".to_vec();
+        while message.len() < 300_000 {
+            message.extend_from_slice("filler f\u{fc}ller\n".as_bytes());
+        }
+        message.extend_from_slice(b"The  needle\n\tis here\n");
+        message.resize(600_000, b'z');
+        assert!(in_body(&message, "the NEEDLE is here"));
+        assert!(!in_body(&message, "the needle was here"));
+        // Wherever the text lies in relation to the blocks.
+        for shift in (65_400..65_600).step_by(7) {
+            let mut message = b"\n".to_vec();
+            message.resize(shift, b'y');
+            message.extend_from_slice("\u{fc}ber needle".as_bytes());
+            message.resize(200_000, b'y');
+            assert!(in_body(&message, "\u{dc}BER NEEDLE"), "{shift}");
+        }
+    }
+
+    #[test]
+    fn needles_in_other_character_sets() {
+        let needle = Needle::new(Some(b"iso-8859-1"), b"J\xf6rg");
+        assert!(needle.is_in("der J\u{d6}RG"));
+    }
+}
