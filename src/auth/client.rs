@@ -14,6 +14,7 @@ use super::account::AccountInfo;
 use super::domain::DefaultDomain;
 use super::wire;
 use crate::config::paths::Paths;
+use crate::sys::log::reason;
 
 /// Longest reply to a login or lookup, in bytes. A longer one counts as a temporary failure.
 pub const REPLY_MAX: usize = 8191;
@@ -97,15 +98,6 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-/// strerror's text alone, without the number that std appends.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _number)) => words.to_owned(),
-        None => text,
-    }
-}
 
 /// Time limits of one question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -62,6 +62,16 @@ pub fn log(level: Level, text: fmt::Arguments<'_>) {
     }
 }
 
+/// The system's words for an error, without the number that std appends: administrators and log watchers know
+/// them from the original's messages.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _number)) => words.to_owned(),
+        None => text,
+    }
+}
+
 /// Installs a panic hook that writes one `ERR:` line; release builds abort right after it.
 pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
