@@ -39,6 +39,20 @@ pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
+/// A connected pair of sockets that keep messages apart (SOCK_SEQPACKET), both close-on-exec.
+///
+/// # Errors
+/// EMFILE, ENFILE, ENOMEM.
+pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    Ok(socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?)
+}
+
 /// Makes `from` also known as `to` (0, 1 or 2 mostly), without close-on-exec.
 ///
 /// # Errors
@@ -79,24 +93,53 @@ pub fn wait_ready<F: AsFd>(
     deadline: Option<Instant>,
 ) -> io::Result<bool> {
     loop {
-        let timeout = match deadline {
-            None => PollTimeout::NONE,
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                // Rounded up, so that the wait never ends before the deadline and spins.
-                let milliseconds =
-                    i32::try_from(left.as_millis().saturating_add(1)).unwrap_or(i32::MAX);
-                PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
-            }
-        };
         let mut fds = [PollFd::new(fd.as_fd(), events)];
-        match nix::poll::poll(&mut fds, timeout) {
+        match nix::poll::poll(&mut fds, until(deadline)) {
             Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 return Ok(false);
             }
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => return Ok(true),
             Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Waits until one of `fds` is ready for its events or has hung up, or `deadline` has passed. Tells which are ready,
+/// in the order given; `None` on time-out. Goes on after signals.
+///
+/// # Errors
+/// Those of poll(2).
+pub fn wait_any<const N: usize>(
+    fds: [(BorrowedFd<'_>, PollFlags); N],
+    deadline: Option<Instant>,
+) -> io::Result<Option<[bool; N]>> {
+    loop {
+        let mut polled = fds.map(|(fd, events)| PollFd::new(fd, events));
+        match nix::poll::poll(&mut polled, until(deadline)) {
+            Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                return Ok(None);
+            }
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => {
+                return Ok(Some(
+                    polled.map(|fd| fd.revents().is_none_or(|events| !events.is_empty())),
+                ));
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// The time left until `deadline`, rounded up so that a wait never ends before it and spins.
+fn until(deadline: Option<Instant>) -> PollTimeout {
+    match deadline {
+        None => PollTimeout::NONE,
+        Some(deadline) => {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let milliseconds =
+                i32::try_from(left.as_millis().saturating_add(1)).unwrap_or(i32::MAX);
+            PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
         }
     }
 }

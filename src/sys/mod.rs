@@ -6,3 +6,5 @@ pub mod log;
 pub mod process;
 pub mod random;
 pub mod readiness;
+pub mod sandbox;
+pub mod user;

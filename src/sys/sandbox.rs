@@ -1,0 +1,219 @@
+//! Confining a process that reads what strangers send: no new privileges, resource limits, a seccomp filter.
+//!
+//! A filter survives exec, so none of this is ever called in a process that will exec the mail server.
+
+use std::fmt;
+use std::io;
+
+use nix::sys::resource::{Resource, setrlimit};
+
+/// Why a process could not be confined; the caller logs it and goes on, unless the administrator requires it.
+#[derive(Debug)]
+pub enum SandboxError {
+    /// The kernel or this processor architecture has no seccomp filters.
+    Unsupported(String),
+    /// The named call failed.
+    Call(&'static str, io::Error),
+}
+
+impl fmt::Display for SandboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsupported(why) => write!(f, "no seccomp filter: {why}"),
+            Self::Call(call, error) => write!(f, "{call}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SandboxError {}
+
+/// Ceilings for a process that only converses; the kernel ends it when it passes one.
+#[derive(Debug, Clone, Copy)]
+pub struct Ceilings {
+    /// One more than the highest descriptor number it may have: with all below in use it can open nothing.
+    pub descriptors: u64,
+    /// Bytes of heap.
+    pub heap: u64,
+    /// Seconds of processor time.
+    pub cpu_seconds: u64,
+}
+
+/// Sets `ceilings`, forbids new processes and files, and makes the process invisible to debuggers of its uid and
+/// to core dumps. Call after the uid has changed: changing it makes a process dumpable again.
+///
+/// # Errors
+/// The first call that failed; the later ones have not been made.
+pub fn limit(ceilings: Ceilings) -> Result<(), SandboxError> {
+    let call = |name: &'static str| {
+        move |errno: nix::errno::Errno| SandboxError::Call(name, io::Error::from(errno))
+    };
+    nix::sys::prctl::set_dumpable(false).map_err(call("PR_SET_DUMPABLE"))?;
+    nix::sys::prctl::set_no_new_privs().map_err(call("PR_SET_NO_NEW_PRIVS"))?;
+    for (resource, limit) in [
+        (Resource::RLIMIT_NOFILE, ceilings.descriptors),
+        (Resource::RLIMIT_DATA, ceilings.heap),
+        (Resource::RLIMIT_CPU, ceilings.cpu_seconds),
+        (Resource::RLIMIT_NPROC, 0),
+        (Resource::RLIMIT_CORE, 0),
+    ] {
+        setrlimit(resource, limit, limit).map_err(call("setrlimit"))?;
+    }
+    Ok(())
+}
+
+/// Installs the filter of a process that talks over descriptors it already has: it may send, receive, wait, ask
+/// the time, get random bytes and anonymous memory, and end. Anything else kills it at once (SIGSYS), so that a
+/// taken-over parser cannot try what is left step by step.
+///
+/// # Errors
+/// [`SandboxError`] when the kernel or the architecture has no filters; nothing has changed then.
+pub fn converse_only() -> Result<(), SandboxError> {
+    filter::install()
+}
+
+#[cfg(all(
+    target_endian = "little",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
+))]
+mod filter {
+    use super::SandboxError;
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+        SeccompRule,
+    };
+    use std::collections::BTreeMap;
+
+    /// The system calls behind recv, send, read, write, poll, Instant, the allocator and `_exit`.
+    const ALWAYS: &[libc::c_long] = &[
+        libc::SYS_recvfrom,
+        libc::SYS_sendto,
+        libc::SYS_recvmsg,
+        libc::SYS_sendmsg,
+        libc::SYS_read,
+        libc::SYS_write,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_poll,
+        libc::SYS_ppoll,
+        libc::SYS_clock_gettime,
+        libc::SYS_getrandom,
+        libc::SYS_brk,
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_madvise,
+        libc::SYS_restart_syscall,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+    ];
+
+    fn program() -> Result<BpfProgram, seccompiler::BackendError> {
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+            ALWAYS.iter().map(|&call| (call, Vec::new())).collect();
+        // Memory only: not executable, no file behind it.
+        let condition = |argument, operator, value| {
+            SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
+        };
+        let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
+        let anonymous = u64::from(libc::MAP_ANONYMOUS.unsigned_abs());
+        rules.insert(
+            libc::SYS_mmap,
+            vec![SeccompRule::new(vec![
+                condition(2, SeccompCmpOp::MaskedEq(executable), 0)?,
+                condition(3, SeccompCmpOp::MaskedEq(anonymous), anonymous)?,
+            ])?],
+        );
+        SeccompFilter::new(
+            rules,
+            SeccompAction::KillProcess,
+            SeccompAction::Allow,
+            std::env::consts::ARCH.try_into()?,
+        )?
+        .try_into()
+    }
+
+    pub(super) fn install() -> Result<(), SandboxError> {
+        let program = program().map_err(|error| SandboxError::Unsupported(error.to_string()))?;
+        seccompiler::apply_filter(&program)
+            .map_err(|error| SandboxError::Unsupported(error.to_string()))
+    }
+}
+
+#[cfg(not(all(
+    target_endian = "little",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
+)))]
+mod filter {
+    use super::SandboxError;
+
+    pub(super) fn install() -> Result<(), SandboxError> {
+        Err(SandboxError::Unsupported(format!(
+            "not written for {}",
+            std::env::consts::ARCH
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process::{Fork, exit_now, fork};
+    use nix::sys::signal::Signal;
+    use nix::sys::wait::{WaitStatus, waitpid};
+
+    /// What became of a confined child that ran `action`.
+    fn confined(action: fn()) -> Option<WaitStatus> {
+        match fork().unwrap() {
+            Fork::Child => {
+                match converse_only() {
+                    Ok(()) => action(),
+                    Err(_) => exit_now(77),
+                }
+                exit_now(0)
+            }
+            Fork::Parent(child) => match waitpid(child, None).unwrap() {
+                WaitStatus::Exited(_, 77) => None,
+                status => Some(status),
+            },
+        }
+    }
+
+    #[test]
+    fn conversation_is_allowed_and_everything_else_ends_the_process() {
+        // The child allocates and asks the time, which a parser does all the time.
+        let Some(status) = confined(|| {
+            let big = vec![1_u8; 1 << 20];
+            if big.len()
+                < usize::try_from(std::time::Instant::now().elapsed().as_secs()).unwrap_or(0)
+            {
+                exit_now(3);
+            }
+        }) else {
+            let mut out = io::stdout().lock();
+            io::Write::write_all(&mut out, b"skipped: this kernel has no seccomp filters\n")
+                .unwrap();
+            return;
+        };
+        assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+        for action in [
+            (|| drop(std::fs::File::open("/etc/passwd"))) as fn(),
+            || drop(nix::unistd::pipe()),
+            || {
+                nix::unistd::getppid();
+            },
+        ] {
+            let status = confined(action);
+            assert!(
+                matches!(status, Some(WaitStatus::Signaled(_, Signal::SIGSYS, _))),
+                "{status:?}"
+            );
+        }
+    }
+}
