@@ -39,7 +39,13 @@ const SESSION: &[&str] = &[
 const LOGIN: &[&str] = &["SASL-IR", "LITERAL-"];
 
 /// `AUTH=` words that imaplogin implements.
-const MECHANISMS: &[&str] = &["AUTH=PLAIN", "AUTH=LOGIN"];
+const MECHANISMS: &[&str] = &[
+    "AUTH=PLAIN",
+    "AUTH=LOGIN",
+    "AUTH=CRAM-MD5",
+    "AUTH=CRAM-SHA1",
+    "AUTH=CRAM-SHA256",
+];
 
 /// The list, without `* CAPABILITY`. `setting` looks up an environment variable.
 pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> String {
@@ -126,7 +132,7 @@ mod tests {
     #[test]
     fn an_old_configuration_gains_what_is_new_and_loses_what_is_not_there() {
         let old = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT QUOTA \
-                   AUTH=CRAM-MD5 AUTH=PLAIN IDLE";
+                   AUTH=DIGEST-MD5 AUTH=PLAIN IDLE";
         assert_eq!(
             list(&[("IMAP_CAPABILITY", old)], Stage::Session),
             "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE AUTH=PLAIN IDLE ID UNSELECT MOVE LIST-EXTENDED LIST-STATUS \

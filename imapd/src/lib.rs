@@ -5,6 +5,7 @@ pub mod capability;
 pub mod content;
 pub mod grammar;
 pub mod matching;
+pub mod prelogin;
 pub mod receive;
 pub mod reply;
 pub mod section;

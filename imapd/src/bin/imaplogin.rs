@@ -1,0 +1,15 @@
+//! imaplogin: IMAP before login. See [`courier::login`] for its two processes.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use courier::login::monitor::run;
+use courier::login::settings::Protocol;
+
+fn main() -> ExitCode {
+    run(
+        Protocol::Imap,
+        std::env::args_os().skip(1),
+        imapd::prelogin::prepare,
+    )
+}
