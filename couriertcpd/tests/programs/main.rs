@@ -1,0 +1,13 @@
+//! The programs of this package as an administrator meets them: real processes, sockets on the loopback, files.
+
+// A test ends where it cannot go on, and says why it was left out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access;
+mod connection;
+mod daemon;
+mod databases;
+mod fixture;
+mod limits;
+mod listening;
+mod logger;
