@@ -32,7 +32,7 @@ pub fn is_on(options: &[u8], keyword: &[u8]) -> bool {
 }
 
 /// What C's atoi says about `value`, reduced to zero or not.
-fn leading_number_is_not_zero(value: &[u8]) -> bool {
+pub fn leading_number_is_not_zero(value: &[u8]) -> bool {
     let value = value.trim_ascii_start();
     let digits = match value.split_first() {
         Some((b'+' | b'-', rest)) => rest,

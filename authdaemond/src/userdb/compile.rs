@@ -210,23 +210,22 @@ fn one_file(file: &Path, origin: &[u8], writers: &mut Writers) -> Result<(), Com
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let (name, fields) = match line.iter().position(|&byte| byte == b'\t') {
-            Some(tab) => (
-                line.get(..tab).unwrap_or_default(),
-                line.get(tab.saturating_add(1)..).unwrap_or_default(),
-            ),
-            // COMPAT: stored as a key that no lookup finds an account under.
-            None => (line.as_slice(), &b""[..]),
-        };
+        let tab = line.iter().position(|&byte| byte == b'\t');
+        let (name, rest) = line.split_at(tab.unwrap_or(line.len()));
         if name.is_empty() {
             continue;
         }
-        let (mut open, secret) = record::split_secrets(fields);
-        if !open.is_empty() {
-            open.push(b'|');
+        let (mut open, secret) = record::split_secrets(rest.get(1..).unwrap_or_default());
+        if tab.is_none() {
+            // COMPAT: what Courier makes of a line without fields; no lookup finds an account there.
+            open.push(b'1');
+        } else {
+            if !open.is_empty() {
+                open.push(b'|');
+            }
+            open.extend_from_slice(b"_=");
+            open.extend_from_slice(origin);
         }
-        open.extend_from_slice(b"_=");
-        open.extend_from_slice(origin);
         if !writers.open.insert(name, &open)? {
             return Err(CompileError::Duplicate(name.to_vec()));
         }
@@ -269,6 +268,7 @@ mod tests {
         );
         assert_eq!(get(&open, "bob").as_deref(), Some("uid=1|_="));
         assert_eq!(get(&secret, "bob"), None);
+        assert_eq!(get(&open, "no tab").as_deref(), Some("1"));
         let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&open), mode(&secret)), (0o644, 0o600));
     }
