@@ -253,7 +253,12 @@ impl Pool<'_> {
             Debug(self.plan.debug),
             std::mem::take(&mut self.plan.default_options),
         );
-        worker::run(&self.listener, reader.as_fd(), &mut service);
+        worker::run(
+            &self.listener,
+            reader.as_fd(),
+            &mut service,
+            worker::Limits::default(),
+        );
         // Ends the programs that modules keep running.
         drop(service);
         exit_now(0)

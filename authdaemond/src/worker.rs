@@ -17,12 +17,9 @@ use crate::listen::Listener;
 use crate::protocol::{self, Parsed};
 use crate::service::{Answer, Service};
 
-/// How long a new peer keeps the worker from taking another one.
+/// How long a new peer keeps the worker from taking another one, shared with those that are stalled already: a crowd
+/// of silent peers must not make an honest one queue behind 50 ms for each of them.
 const ATTENTION: Duration = Duration::from_millis(50);
-/// For a whole request.
-const READ_LIMIT: Duration = Duration::from_secs(10);
-/// For each wait for room to write.
-const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// Without any request for so long the modules close what they hold open.
 const IDLE: Duration = Duration::from_secs(300);
 /// How long peers that are connected when the worker is to end may take to finish.
@@ -32,13 +29,33 @@ const PEERS_MAX: usize = 64;
 /// Most bytes of one request that are kept.
 const INPUT_MAX: usize = 32 * 1024;
 
+/// How long peers are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For a whole request.
+    pub read: Duration,
+    /// For each wait for room to write.
+    pub write: Duration,
+}
+
+impl Default for Limits {
+    /// The original's, except that the one for reading does not begin again with every byte.
+    fn default() -> Self {
+        Self {
+            read: Duration::from_secs(10),
+            write: Duration::from_secs(30),
+        }
+    }
+}
+
 /// Works until `until` reports end of file, which it does when the parent wants it or has vanished, and then until
 /// the requests at hand are answered.
-pub fn run(listener: &Listener, until: BorrowedFd<'_>, service: &mut Service) {
+pub fn run(listener: &Listener, until: BorrowedFd<'_>, service: &mut Service, limits: Limits) {
     Worker {
         listener,
         until,
         service,
+        limits,
         peers: Vec::new(),
         ending: None,
         attentive_until: Instant::now(),
@@ -52,6 +69,7 @@ struct Worker<'a> {
     listener: &'a Listener,
     until: BorrowedFd<'a>,
     service: &'a mut Service,
+    limits: Limits,
     peers: Vec<Peer>,
     /// When to stop for good, once asked to.
     ending: Option<Instant>,
@@ -181,13 +199,14 @@ impl Worker<'_> {
             self.peers.remove(0);
         }
         let now = Instant::now();
-        self.attentive_until = now + ATTENTION;
+        let waiting = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
+        self.attentive_until = now + ATTENTION / waiting.saturating_add(1);
         let mut peer = Peer {
             socket,
             input: Vec::new(),
             output: Vec::new(),
             sent: 0,
-            deadline: now + READ_LIMIT,
+            deadline: now + self.limits.read,
         };
         // Most clients have sent their request by now.
         if self.look_at(&mut peer) == Fate::Keep {
@@ -197,7 +216,7 @@ impl Worker<'_> {
 
     fn look_at(&mut self, peer: &mut Peer) -> Fate {
         if !peer.output.is_empty() {
-            return peer.send();
+            return peer.send(self.limits.write);
         }
         match peer.receive() {
             Received::Nothing => return Fate::Keep,
@@ -215,7 +234,7 @@ impl Worker<'_> {
                     Answer::Nothing => peer.leave(),
                     Answer::Reply(reply) => {
                         peer.output = reply;
-                        peer.send()
+                        peer.send(self.limits.write)
                     }
                 }
             }
@@ -248,17 +267,17 @@ impl Peer {
         }
     }
 
-    fn send(&mut self) -> Fate {
+    fn send(&mut self, limit: Duration) -> Fate {
         while let Some(rest) = self.output.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match send(self.socket.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
                 Ok(count) => {
                     self.sent += count;
-                    self.deadline = Instant::now() + WRITE_LIMIT;
+                    self.deadline = Instant::now() + limit;
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
                     if self.sent == 0 {
-                        self.deadline = Instant::now() + WRITE_LIMIT;
+                        self.deadline = Instant::now() + limit;
                     }
                     return Fate::Keep;
                 }
