@@ -151,7 +151,7 @@ impl Disk {
 
     fn rename(&mut self, from: &Path, to: &Path) {
         // Two names of one file: rename does nothing (POSIX).
-        if self.names.get(from).is_some() && self.names.get(from) == self.names.get(to) {
+        if self.names.contains_key(from) && self.names.get(from) == self.names.get(to) {
             return;
         }
         let below: Vec<PathBuf> = self
@@ -164,7 +164,7 @@ impl Disk {
             let Some(node) = self.names.remove(&path) else {
                 continue;
             };
-            let rest = path.strip_prefix(from).unwrap_or(Path::new(""));
+            let rest = path.strip_prefix(from).unwrap_or_else(|_| Path::new(""));
             let target = if rest == Path::new("") {
                 to.to_owned()
             } else {

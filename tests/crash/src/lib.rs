@@ -11,6 +11,6 @@ mod record;
 mod strace;
 
 pub use disk::{Disk, Node};
-pub use operation::Operation;
+pub use operation::{Inode, Operation};
 pub use record::{Recording, record};
 pub use strace::unavailable;
