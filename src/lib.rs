@@ -9,12 +9,14 @@
 //! - [`maildir`]: the Maildir++ store; knows neither MIME nor IMAP.
 //! - [`auth`]: the client side of authdaemond and the SASL mechanisms.
 //! - [`login`]: what imaplogin and pop3login share: monitor, parser process, hand-over.
+//! - [`handover`]: how couriertls hands a connection to the TLS service.
 //! - [`access`]: access-file values, shared by couriertcpd and the tools.
 //! - [`tools`]: the bodies of the command-line tools.
 
 pub mod access;
 pub mod auth;
 pub mod config;
+pub mod handover;
 pub mod login;
 pub mod maildir;
 pub mod mime;

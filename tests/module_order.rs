@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("text", &["sys"]),
     ("config", &["sys", "text"]),
+    ("handover", &["sys"]),
     ("mime", &["text"]),
     ("maildir", &["sys", "text", "config"]),
     ("auth", &["sys", "text", "config"]),
@@ -22,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// The packages that hold programs. None of them may depend on another.
-const PROGRAM_CRATES: &[&str] = &["authdaemond", "couriertcpd", "imapd"];
+const PROGRAM_CRATES: &[&str] = &["authdaemond", "couriertcpd", "couriertlsd", "imapd"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

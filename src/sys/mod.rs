@@ -3,6 +3,7 @@
 pub mod fd;
 pub mod localtime;
 pub mod log;
+pub mod pass;
 pub mod process;
 pub mod random;
 pub mod readiness;

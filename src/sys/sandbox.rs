@@ -68,7 +68,29 @@ pub fn limit(ceilings: Ceilings) -> Result<(), SandboxError> {
 /// # Errors
 /// [`SandboxError`] when the kernel or the architecture has no filters; nothing has changed then.
 pub fn converse_only() -> Result<(), SandboxError> {
-    filter::install()
+    filter::install(&[])
+}
+
+/// Installs the filter of a process that relays between sockets it already has: as [`converse_only`], and it may
+/// close and shut down descriptors and wait for locks of its own memory (as OpenSSL's do).
+///
+/// # Errors
+/// As [`converse_only`].
+pub fn relay_only() -> Result<(), SandboxError> {
+    nix::sys::prctl::set_dumpable(false)
+        .map_err(|errno| SandboxError::Call("PR_SET_DUMPABLE", errno.into()))?;
+    nix::sys::prctl::set_no_new_privs()
+        .map_err(|errno| SandboxError::Call("PR_SET_NO_NEW_PRIVS", errno.into()))?;
+    filter::install(&[
+        libc::SYS_close,
+        libc::SYS_shutdown,
+        libc::SYS_futex,
+        libc::SYS_getpid,
+        // The standard library's debug builds check descriptors before they close them.
+        libc::SYS_fcntl,
+        libc::SYS_writev,
+        libc::SYS_readv,
+    ])
 }
 
 #[cfg(all(
@@ -110,9 +132,12 @@ mod filter {
         libc::SYS_exit_group,
     ];
 
-    fn program() -> Result<BpfProgram, seccompiler::BackendError> {
-        let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-            ALWAYS.iter().map(|&call| (call, Vec::new())).collect();
+    fn program(also: &[libc::c_long]) -> Result<BpfProgram, seccompiler::BackendError> {
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALWAYS
+            .iter()
+            .chain(also)
+            .map(|&call| (call, Vec::new()))
+            .collect();
         // Memory only: not executable, no file behind it.
         let condition = |argument, operator, value| {
             SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
@@ -135,8 +160,9 @@ mod filter {
         .try_into()
     }
 
-    pub(super) fn install() -> Result<(), SandboxError> {
-        let program = program().map_err(|error| SandboxError::Unsupported(error.to_string()))?;
+    pub(super) fn install(also: &[libc::c_long]) -> Result<(), SandboxError> {
+        let program =
+            program(also).map_err(|error| SandboxError::Unsupported(error.to_string()))?;
         seccompiler::apply_filter(&program)
             .map_err(|error| SandboxError::Unsupported(error.to_string()))
     }
@@ -153,7 +179,7 @@ mod filter {
 mod filter {
     use super::SandboxError;
 
-    pub(super) fn install() -> Result<(), SandboxError> {
+    pub(super) fn install(_also: &[libc::c_long]) -> Result<(), SandboxError> {
         Err(SandboxError::Unsupported(format!(
             "not written for {}",
             std::env::consts::ARCH

@@ -1,0 +1,126 @@
+//! Handing descriptors to another process over a UNIX socket of packets: one packet, one message, its descriptors
+//! with it.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
+    recvmsg, sendmsg, socketpair,
+};
+
+/// Most descriptors in one message.
+pub const DESCRIPTORS_MAX: usize = 8;
+
+/// A connected pair of packet sockets, both close-on-exec.
+///
+/// # Errors
+/// EMFILE, ENFILE, ENOMEM.
+pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?)
+}
+
+/// Sends `bytes` as one packet, with `descriptors`.
+///
+/// # Errors
+/// Those of sendmsg(2); EMSGSIZE for a packet that is too long.
+pub fn send<F: AsFd>(socket: &F, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&numbers)];
+    let control = if numbers.is_empty() {
+        &[][..]
+    } else {
+        &rights[..]
+    };
+    let pieces = [IoSlice::new(bytes)];
+    loop {
+        match sendmsg::<UnixAddr>(
+            socket.as_fd().as_raw_fd(),
+            &pieces,
+            control,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        ) {
+            Ok(_) => return Ok(()),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// One packet of at most `limit` octets and the descriptors that came with it, all close-on-exec. An empty packet
+/// without descriptors means that the other side has closed.
+///
+/// # Errors
+/// Those of recvmsg(2); `InvalidData` for a packet longer than `limit` or with too many descriptors (whatever
+/// came with it is closed).
+pub fn receive<F: AsFd>(socket: &F, limit: usize) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut bytes = vec![0; limit];
+    let mut space = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
+    let (length, descriptors, cut) = {
+        let mut pieces = [IoSliceMut::new(&mut bytes)];
+        let message = loop {
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            match recvmsg::<UnixAddr>(
+                socket.as_fd().as_raw_fd(),
+                &mut pieces,
+                Some(&mut space),
+                flags,
+            ) {
+                Ok(message) => break message,
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        };
+        let cut = message
+            .flags
+            .intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
+        let mut descriptors = Vec::new();
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(numbers) = control {
+                for number in numbers {
+                    // SAFETY: the kernel has just made this descriptor for us; nobody else knows of it.
+                    descriptors.push(unsafe { OwnedFd::from_raw_fd(number) });
+                }
+            }
+        }
+        (message.bytes, descriptors, cut)
+    };
+    if cut {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    bytes.truncate(length);
+    Ok((bytes, descriptors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_descriptor_arrives_with_its_packet() {
+        let (one, other) = packet_pair().unwrap();
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        let mut reader = std::fs::File::from(reader);
+        send(&one, b"first", &[writer.as_fd()]).unwrap();
+        send(&one, b"second", &[]).unwrap();
+        drop(writer);
+        let (bytes, mut descriptors) = receive(&other, 100).unwrap();
+        assert_eq!(bytes, b"first");
+        let mut passed = std::fs::File::from(descriptors.remove(0));
+        passed.write_all(b"x").unwrap();
+        drop(passed);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x");
+        assert!(receive(&other, 3).is_err(), "cut packet");
+        drop(one);
+        assert!(receive(&other, 100).unwrap().0.is_empty());
+    }
+}
