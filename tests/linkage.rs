@@ -23,6 +23,8 @@ const MORE: &[(&str, &[&str])] = &[
     ("makeuserdb", &["libgdbm"]),
     // userdb on GDBM, crypt(3) hashes.
     ("authdaemond", &["libgdbm", "libcrypt"]),
+    // The TLS service, and the only user of OpenSSL.
+    ("couriertlsd", &["libssl", "libcrypto"]),
     // Makes crypt(3) hashes.
     ("userdbpw", &["libcrypt"]),
 ];

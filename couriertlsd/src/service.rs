@@ -1,0 +1,372 @@
+//! The service: contexts made once, one forked child for each connection handed over.
+//!
+//! The listening process runs as the mail user, reads nothing of any peer and opens no file. A child shares its
+//! memory (contexts, ticket keys) until it writes, may open nothing, and ends with its connection. That children
+//! are forked without exec means that they all have one memory layout; the threat model weighs that.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use courier::handover::{PACKET_MAX, Reply, Request};
+use courier::sys::log::{Level, log};
+use courier::sys::process::{self, Fork};
+use courier::sys::{fd, pass, sandbox};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::{SockFlag, accept4};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use openssl::ssl::SslContext;
+
+use crate::context::{self, Verification};
+use crate::material::{Material, host_name};
+use crate::relay::{Network, Plain};
+use crate::report::Report;
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::ticket::{self, Dated};
+use crate::{loader, sys};
+
+/// A client that has connected must send its packet within this time.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Clients that have connected and not sent yet; more are turned away.
+const WAITING_MAX: usize = 256;
+/// Addresses with contexts of their own.
+const ADDRESSES_MAX: usize = 64;
+
+pub(crate) struct Service {
+    settings: Arc<Settings>,
+    /// What clients must agree with.
+    wanted: Vec<(OsString, OsString)>,
+    verification: Arc<Verification>,
+    listener: OwnedFd,
+    loader: OwnedFd,
+    contexts: HashMap<OsString, SslContext>,
+    default: SslContext,
+    /// For the children: the name of the host that a client asks for travels here.
+    questions: Arc<Mutex<Option<Questions>>>,
+    keys: Vec<Dated>,
+    waiting: Vec<(OwnedFd, Instant)>,
+}
+
+/// How a child asks the loader without making descriptors.
+struct Questions {
+    loader: OwnedFd,
+    here: UnixStream,
+    there: UnixStream,
+}
+
+impl Service {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        wanted: Vec<(OsString, OsString)>,
+        material: &Material,
+        listener: OwnedFd,
+        loader: OwnedFd,
+    ) -> Result<Self, String> {
+        let verification = Verification::load(&settings).map_err(|error| error.to_string())?;
+        let verification = Arc::new(verification);
+        let questions = Arc::default();
+        let mut keys = Vec::new();
+        ticket::rotate(&mut keys).map_err(|error| error.to_string())?;
+        sys::set_ticket_keys(keys.iter().map(|dated| dated.key).collect());
+        let default = make_context(&settings, &verification, material, &questions)?;
+        Ok(Self {
+            settings,
+            wanted,
+            verification,
+            listener,
+            loader,
+            contexts: HashMap::new(),
+            default,
+            questions,
+            keys,
+            waiting: Vec::new(),
+        })
+    }
+
+    /// Serves until the loader goes away.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        loop {
+            let mut fds = vec![
+                PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.loader.as_fd(), PollFlags::POLLIN),
+            ];
+            fds.extend(
+                self.waiting
+                    .iter()
+                    .map(|(client, _)| PollFd::new(client.as_fd(), PollFlags::POLLIN)),
+            );
+            match nix::poll::poll(&mut fds, PollTimeout::from(1000_u16)) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+            if ready.get(1) == Some(&true) && !self.take_update()? {
+                return Ok(());
+            }
+            self.serve_waiting(ready.get(2..).unwrap_or_default());
+            if ready.first() == Some(&true) {
+                self.accept();
+            }
+            self.reap();
+            self.rotate_keys();
+        }
+    }
+
+    fn accept(&mut self) {
+        while let Ok(client) = accept4(
+            std::os::fd::AsRawFd::as_raw_fd(&self.listener),
+            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        ) {
+            let client = sys::accepted(client);
+            // Most clients have sent already when they are accepted: no second wait for those.
+            match self.serve(&client) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.waiting.len() < WAITING_MAX {
+                        self.waiting.push((client, Instant::now() + PATIENCE));
+                    }
+                }
+                Err(error) => log(Level::Debug, format_args!("couriertlsd: {error}")),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    fn serve_waiting(&mut self, ready: &[bool]) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let waiting = std::mem::take(&mut self.waiting);
+        for (index, (client, deadline)) in waiting.into_iter().enumerate() {
+            if ready.get(index) == Some(&true) {
+                if let Err(error) = self.serve(&client) {
+                    log(Level::Debug, format_args!("couriertlsd: {error}"));
+                }
+            } else if now < deadline {
+                self.waiting.push((client, deadline));
+            }
+        }
+    }
+
+    /// Takes one connection over and forks its child.
+    fn serve(&mut self, client: &OwnedFd) -> io::Result<()> {
+        let (packet, descriptors) = pass::receive(client, PACKET_MAX)?;
+        let refuse = || pass::send(client, &Reply::Refused.encode(), &[]);
+        let Some(request) =
+            Request::decode(&packet).filter(|request| request.descriptors() == descriptors.len())
+        else {
+            return refuse();
+        };
+        if request.settings != self.wanted {
+            return refuse();
+        }
+        let context = self.context_for(&request);
+        match process::fork() {
+            Ok(Fork::Parent(_)) => Ok(()),
+            Ok(Fork::Child) => {
+                self.serve_connection(client, &request, descriptors, &context);
+                process::exit_now(0)
+            }
+            Err(error) => {
+                log(Level::Err, format_args!("couriertlsd: fork: {error}"));
+                pass::send(client, &Reply::Failed.encode(), &[])
+            }
+        }
+    }
+
+    fn context_for(&mut self, request: &Request) -> SslContext {
+        if let Some(context) = self.contexts.get(&request.local_ip) {
+            return context.clone();
+        }
+        let address = request
+            .local_ip
+            .to_str()
+            .map(crate::settings::plain_address)
+            .unwrap_or_default();
+        if self.contexts.len() >= ADDRESSES_MAX || address.is_empty() {
+            return self.default.clone();
+        }
+        let context = loader::ask(&self.loader, b'A', &address)
+            .ok()
+            .flatten()
+            .and_then(|material| {
+                make_context(
+                    &self.settings,
+                    &self.verification,
+                    &material,
+                    &self.questions,
+                )
+                .ok()
+            })
+            .unwrap_or_else(|| self.default.clone());
+        self.contexts
+            .insert(request.local_ip.clone(), context.clone());
+        context
+    }
+
+    fn serve_connection(
+        &self,
+        client: &OwnedFd,
+        request: &Request,
+        descriptors: Vec<OwnedFd>,
+        context: &SslContext,
+    ) {
+        let mut descriptors = descriptors.into_iter();
+        let (Some(log_fd), Some(network), Some(plain)) =
+            (descriptors.next(), descriptors.next(), descriptors.next())
+        else {
+            return;
+        };
+        let status = request.has_status.then(|| descriptors.next()).flatten();
+        let dump = request.has_dump.then(|| descriptors.next()).flatten();
+        let mut settings = (*self.settings).clone();
+        settings.remote_ip = request
+            .remote_ip
+            .to_str()
+            .filter(|ip| !ip.is_empty())
+            .map(str::to_owned);
+        let mut report = Report::new(status);
+        let (network, plain) = match self.prepare(&log_fd, network, plain) {
+            Ok((questions, network, plain)) => {
+                *self
+                    .questions
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = Some(questions);
+                (network, plain)
+            }
+            Err(error) => return report.fail(&settings.line(&format!("couriertls: {error}"))),
+        };
+        drop(log_fd);
+        if let Err(error) = sandbox::relay_only() {
+            log(Level::Debug, format_args!("couriertlsd: {error}"));
+        }
+        let session = Session::accept(network, context, &settings, &mut report);
+        let reply = match &session {
+            Some(session) => Reply::Connected(
+                session
+                    .peer
+                    .environment()
+                    .into_iter()
+                    .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+                    .collect(),
+            ),
+            None => Reply::Failed,
+        };
+        if let (Some(session), Some(dump)) = (&session, dump) {
+            if let Err(error) =
+                io::Write::write_all(&mut std::fs::File::from(dump), session.peer.text.as_bytes())
+            {
+                report.fail(&settings.line(&format!("couriertls: -printx509: {error}")));
+                return;
+            }
+        }
+        // Whoever handed a STARTTLS connection over does not wait for the answer; nobody minds then.
+        let told = pass::send(client, &reply.encode(), &[]);
+        if let (Some(session), true) = (session, told.is_ok() || request.has_status) {
+            report.succeeded();
+            session.relay(plain, &settings, &mut report);
+        }
+    }
+
+    /// Everything that a confined process cannot do any more.
+    fn prepare(
+        &self,
+        log_fd: &OwnedFd,
+        network: OwnedFd,
+        plain: OwnedFd,
+    ) -> io::Result<(Questions, Network, Plain)> {
+        fd::duplicate_to(log_fd.as_fd(), 2)?;
+        let (here, there) = UnixStream::pair()?;
+        let questions = Questions {
+            loader: self.loader.try_clone()?,
+            here,
+            there,
+        };
+        Ok((questions, Network::new(network)?, Plain::new(plain)?))
+    }
+
+    /// New certificate from the loader; false when the loader is gone.
+    fn take_update(&mut self) -> io::Result<bool> {
+        let (packet, _) = match pass::receive(&self.loader, PACKET_MAX * 4) {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let Some((kind, pem)) = packet.split_first() else {
+            return Ok(false);
+        };
+        let material = crate::message::Message::Material(pem.to_vec())
+            .into_material()
+            .filter(|_| *kind == b'U');
+        if let Some(material) = material {
+            match make_context(
+                &self.settings,
+                &self.verification,
+                &material,
+                &self.questions,
+            ) {
+                Ok(context) => {
+                    self.default = context;
+                    self.contexts.clear();
+                }
+                Err(error) => log(Level::Err, format_args!("couriertlsd: {error}")),
+            }
+        }
+        Ok(true)
+    }
+
+    fn reap(&self) {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                    log(
+                        Level::Err,
+                        format_args!("couriertlsd: connection process {pid} ended by {signal}"),
+                    );
+                }
+                Ok(WaitStatus::StillAlive) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn rotate_keys(&mut self) {
+        match ticket::rotate(&mut self.keys) {
+            Ok(true) => sys::set_ticket_keys(self.keys.iter().map(|dated| dated.key).collect()),
+            Ok(false) => {}
+            Err(error) => log(
+                Level::Err,
+                format_args!("couriertlsd: ticket keys: {error}"),
+            ),
+        }
+    }
+}
+
+fn make_context(
+    settings: &Arc<Settings>,
+    verification: &Arc<Verification>,
+    material: &Material,
+    questions: &Arc<Mutex<Option<Questions>>>,
+) -> Result<SslContext, String> {
+    let questions = Arc::clone(questions);
+    let lookup = move |name: &str| {
+        let name = host_name(name)?;
+        let mut questions = questions.lock().unwrap_or_else(PoisonError::into_inner);
+        let Questions {
+            loader,
+            here,
+            there,
+        } = questions.as_mut()?;
+        loader::ask_over(loader, b'H', &name, here, there)
+            .ok()
+            .flatten()
+    };
+    context::server(settings, verification, material, Arc::new(lookup))
+        .map_err(|error| error.to_string())
+}

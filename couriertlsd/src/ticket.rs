@@ -1,0 +1,188 @@
+//! Keys for session tickets: made at random, replaced while still good, shared by every process of a service
+//! (memory, inherited by fork) or of a machine (the session cache file, `TLS_CACHEFILE`).
+//!
+//! The rc scripts remake the cache file empty at every start, so its format is ours: magic, then up to
+//! [`KEPT`] keys of 88 octets, newest first: time of creation (u64, little-endian), name, AES key, HMAC key. Keys
+//! are secrets: the file is only used if nobody but its owner can read it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::fcntl::FcntlArg;
+
+use crate::sys::TicketKey;
+
+/// A key makes tickets for this many seconds, then a new one takes over.
+pub(crate) const ROTATION: u64 = 3600;
+/// How many old keys still open tickets.
+const KEPT: usize = 3;
+const MAGIC: &[u8; 8] = b"CTLSTK1\n";
+const KEY_LENGTH: usize = 88;
+
+/// A key and when it was made.
+#[derive(Clone, Copy)]
+pub(crate) struct Dated {
+    created: u64,
+    pub(crate) key: TicketKey,
+}
+
+/// A new random key.
+pub(crate) fn fresh() -> io::Result<Dated> {
+    let mut random = [0; 80];
+    openssl::rand::rand_bytes(&mut random)?;
+    let mut key = TicketKey {
+        name: [0; 16],
+        aes: [0; 32],
+        hmac: [0; 32],
+    };
+    let (name, rest) = random.split_at(16);
+    let (aes, hmac) = rest.split_at(32);
+    key.name.copy_from_slice(name);
+    key.aes.copy_from_slice(aes);
+    key.hmac.copy_from_slice(hmac);
+    Ok(Dated {
+        created: now(),
+        key,
+    })
+}
+
+/// Puts a new key in front when the newest is too old; true if `keys` changed.
+pub(crate) fn rotate(keys: &mut Vec<Dated>) -> io::Result<bool> {
+    let current = keys.first().is_some_and(|newest| {
+        now()
+            .checked_sub(newest.created)
+            .is_some_and(|age| age < ROTATION)
+    });
+    if current {
+        return Ok(false);
+    }
+    keys.insert(0, fresh()?);
+    keys.truncate(KEPT);
+    Ok(true)
+}
+
+/// The keys that the cache file shares, rotated if it is time.
+///
+/// # Errors
+/// When the file cannot be used: the caller goes on with keys of its own.
+pub(crate) fn shared(path: &Path) -> io::Result<Vec<Dated>> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.mode() & 0o077 != 0 {
+        return Err(io::Error::other("others can read it"));
+    }
+    lock(&file)?;
+    let mut content = Vec::new();
+    Read::by_ref(&mut file)
+        .take(64 * 1024)
+        .read_to_end(&mut content)?;
+    let mut keys = parse(&content);
+    if rotate(&mut keys)? {
+        file.rewind()?;
+        file.write_all(&encode(&keys))?;
+    }
+    Ok(keys)
+}
+
+fn parse(content: &[u8]) -> Vec<Dated> {
+    let Some(rest) = content.strip_prefix(MAGIC) else {
+        return Vec::new();
+    };
+    rest.chunks_exact(KEY_LENGTH)
+        .filter_map(parse_key)
+        .filter(|dated| dated.created != 0)
+        .take(KEPT)
+        .collect()
+}
+
+fn parse_key(bytes: &[u8]) -> Option<Dated> {
+    let created = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
+    let key = TicketKey {
+        name: bytes.get(8..24)?.try_into().ok()?,
+        aes: bytes.get(24..56)?.try_into().ok()?,
+        hmac: bytes.get(56..88)?.try_into().ok()?,
+    };
+    Some(Dated { created, key })
+}
+
+fn encode(keys: &[Dated]) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    for dated in keys {
+        bytes.extend_from_slice(&dated.created.to_le_bytes());
+        bytes.extend_from_slice(&dated.key.name);
+        bytes.extend_from_slice(&dated.key.aes);
+        bytes.extend_from_slice(&dated.key.hmac);
+    }
+    bytes
+}
+
+fn lock(file: &File) -> io::Result<()> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "constants of the kernel's own 16-bit fields"
+    )]
+    let lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    loop {
+        match nix::fcntl::fcntl(file.as_fd(), FcntlArg::F_OFD_SETLKW(&lock)) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(1, |now| now.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_processes_share_keys_and_rubbish_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
+        let name = |keys: &[Dated]| keys[0].key.name;
+        let first = shared(&path).unwrap();
+        assert_eq!(name(&first), name(&shared(&path).unwrap()));
+        std::fs::write(&path, [0xff; 500]).unwrap();
+        let second = shared(&path).unwrap();
+        assert_ne!(name(&first), name(&second));
+        assert_eq!(name(&second), name(&shared(&path).unwrap()));
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .unwrap();
+        assert!(shared(&path).is_err());
+    }
+
+    #[test]
+    fn old_keys_open_tickets_for_a_while() {
+        let mut keys = vec![fresh().unwrap()];
+        assert!(!rotate(&mut keys).unwrap());
+        for _ in 0..5 {
+            keys[0].created -= ROTATION;
+            assert!(rotate(&mut keys).unwrap());
+        }
+        assert_eq!(keys.len(), KEPT);
+    }
+}
