@@ -23,6 +23,7 @@ pub mod slots;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod tcpd;
+pub mod tls;
 
 /// The system's words for an error, without the number that std appends.
 pub fn reason(error: &std::io::Error) -> String {

@@ -1,0 +1,10 @@
+//! couriertls: TLS for one connection, by way of the TLS service. See couriertls(1).
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    courier::sys::log::install_panic_hook();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    couriertcpd::tls::main(&arguments)
+}
