@@ -361,7 +361,6 @@ impl Monitor {
     }
 
     fn ended(&mut self, end: End, received: u64, sent: u64) -> Next {
-        self.parser.reap();
         let time = self.start.elapsed();
         let imap = self.settings.protocol == Protocol::Imap;
         match end {
@@ -385,6 +384,8 @@ impl Monitor {
         if !(imap && matches!(end, End::Logout)) {
             self.log_disconnected(time);
         }
+        // It may linger a moment, so that the peer can read why it was turned away.
+        self.parser.reap();
         Next::Exit(match end {
             End::Logout | End::Disconnected => ExitCode::SUCCESS,
             End::TimedOut | End::Violation | End::Temporary => ExitCode::FAILURE,

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -261,23 +263,35 @@ fn confine(channel: &OwnedFd) -> io::Result<()> {
 
 fn become_nobody() -> io::Result<()> {
     let paths = Paths::load().map_err(io::Error::other)?;
-    let name = paths.mailuser.as_os_str().as_encoded_bytes();
-    let identity = match identity(name, Groups::Primary) {
-        Ok(Some(identity)) => identity,
-        Ok(None) | Err(_) => {
-            log(
-                Level::Warning,
-                format_args!("{}: no such user", paths.mailuser.display()),
-            );
-            Identity {
-                uid: Uid::from_raw(NOBODY),
-                gid: Gid::from_raw(NOBODY),
-                name: None,
-            }
-        }
-    };
-    drop_privileges(&identity).map_err(io::Error::other)?;
+    drop_privileges(&mail_user(&paths)).map_err(io::Error::other)?;
     Ok(())
+}
+
+/// The mail user. authdaemond's directory belongs to it, which one call tells; the system's user database takes a
+/// dozen and may ask the network, so it is for directories that were set up differently.
+fn mail_user(paths: &Paths) -> Identity {
+    if let Ok(directory) = std::fs::metadata(&paths.authdaemonvar) {
+        if directory.uid() != 0 && directory.gid() != 0 {
+            return Identity {
+                uid: Uid::from_raw(directory.uid()),
+                gid: Gid::from_raw(directory.gid()),
+                name: None,
+            };
+        }
+    }
+    let name = paths.mailuser.as_os_str().as_bytes();
+    if let Ok(Some(identity)) = identity(name, Groups::Primary) {
+        return identity;
+    }
+    log(
+        Level::Warning,
+        format_args!("{}: no such user", paths.mailuser.display()),
+    );
+    Identity {
+        uid: Uid::from_raw(NOBODY),
+        gid: Gid::from_raw(NOBODY),
+        name: None,
+    }
 }
 
 /// Runs the dialog and tells the monitor how it ended.
@@ -319,5 +333,8 @@ fn converse(
     };
     if talk.tell(&request).is_err() {
         exit_now(1)
+    }
+    if matches!(end, End::Violation | End::Temporary | End::TimedOut) {
+        talk.peer.linger();
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -35,6 +35,11 @@ pub enum Line {
 
 /// Bytes looked at in one go.
 const PIECE: usize = 1024;
+
+/// How long a peer that was turned away may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
+/// How much of what such a peer still sends is read over, in bytes.
+const LINGER_MAX: usize = 1024 * 1024;
 
 /// The connection, and the count of what went over it.
 #[derive(Debug)]
@@ -166,6 +171,19 @@ impl<'a> Peer<'a> {
         )
     }
 
+    /// Lets the peer read what was said last: closing a socket with unread input makes the system throw away what
+    /// is still on its way. Says that no more will come, and reads over a bounded amount for a short time.
+    pub fn linger(&mut self) {
+        self.deadline = Instant::now() + LINGER;
+        let shutdown =
+            nix::sys::socket::shutdown(self.output.as_raw_fd(), nix::sys::socket::Shutdown::Write);
+        // A pipe has nothing to linger for; a peer that has left shows below.
+        if shutdown.is_ok() {
+            // Either all was read over or there is no more: both are the end.
+            self.skip(LINGER_MAX).ok();
+        }
+    }
+
     /// Takes what has arrived, at least one and at most `room` bytes, up to and including `stop`; tells whether
     /// `stop` was reached.
     fn read_piece(
@@ -244,8 +262,6 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
-    use std::time::Duration;
-
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(200)
     }

@@ -115,6 +115,7 @@ mod filter {
         libc::SYS_sendto,
         libc::SYS_recvmsg,
         libc::SYS_sendmsg,
+        libc::SYS_shutdown,
         libc::SYS_read,
         libc::SYS_write,
         #[cfg(target_arch = "x86_64")]

@@ -325,6 +325,17 @@ impl Report {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
     }
 
+    /// Numbers of the open descriptors, in order.
+    pub(crate) fn descriptors(&self) -> Vec<&str> {
+        let mut numbers: Vec<_> = self
+            .all("fd")
+            .into_iter()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
     pub(crate) fn status(&self, field: &str) -> String {
         let line = self
             .all("status")
