@@ -213,3 +213,8 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+pub(crate) fn skipped(why: &str) {
+    // A test that cannot tell why it was skipped is skipped all the same.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
