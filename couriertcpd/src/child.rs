@@ -2,8 +2,9 @@
 //! 1.6). Everything that a peer or a name service can delay happens here and not in the parent.
 
 use std::io::Write;
-use std::net::{Ipv6Addr, TcpStream};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use courier::access::{Verdict, local_keys, remote_keys};
 use courier::sys::log::{Level, log};
@@ -14,10 +15,12 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use crate::environment::Environment;
 use crate::listen::IPV6;
 use crate::options::{Service, Stderr};
+use crate::proxy::{self, Header};
+use crate::shared_slots::SharedSlots;
 use crate::slots::{Slots, mapped};
-use crate::sys::SharedPage;
+use crate::sys::Shared;
 
-/// Cells of the [`SharedPage`]: when a message of each kind was last written.
+/// Cells of [`Context::page`]: when a message of each kind was last written.
 pub mod cell {
     /// A denied address.
     pub const DENIED: usize = 0;
@@ -25,6 +28,10 @@ pub mod cell {
     pub const BLOCK: usize = 1;
     /// A damaged access database.
     pub const DATABASE: usize = 2;
+    /// A proxy header that was not accepted.
+    pub const PROXY: usize = 3;
+    /// How many there are.
+    pub const COUNT: usize = 4;
 }
 
 /// Seconds between two messages of one kind, where the contract does not want each of them.
@@ -42,11 +49,13 @@ pub struct Context<'a> {
     /// What every session's environment starts from.
     pub environment: &'a Environment,
     /// Shared message times.
-    pub page: &'a SharedPage,
+    pub page: &'a Shared,
+    /// With `-haproxy`: the sessions by the addresses that the headers gave, and our own slot among them.
+    pub proxied: Option<(&'a SharedSlots, usize)>,
 }
 
 /// Serves one connection; ends the process in any case.
-pub fn run(context: &Context<'_>, connection: TcpStream, peer: std::net::SocketAddr) -> ! {
+pub fn run(context: &Context<'_>, connection: TcpStream, peer: SocketAddr) -> ! {
     let status = match prepare(context, &connection, peer) {
         Ok(environment) => exec(context, &connection, &environment),
         Err(Refused { say_why, status }) => {
@@ -83,7 +92,7 @@ const FAILED: Refused = Refused {
 fn prepare(
     context: &Context<'_>,
     connection: &TcpStream,
-    peer: std::net::SocketAddr,
+    peer: SocketAddr,
 ) -> Result<Environment, Refused> {
     // From here on SIGTERM ends this process like any session.
     if nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).is_err()
@@ -95,15 +104,26 @@ fn prepare(
         return Err(FAILED);
     };
     let service = context.service;
-    let (remote_address, local_address) = (mapped(peer.ip()), mapped(local.ip()));
     let mut environment = context.environment.clone();
-    if let Some(access) = context.access {
-        if service.access_local {
-            let keys = local_keys(local_address, local.port());
-            if !apply_access(context, access, &keys, &mut environment)? {
-                return Err(QUIETLY);
-            }
+    if let (Some(access), true) = (context.access, service.access_local) {
+        let keys = local_keys(mapped(local.ip()), local.port());
+        if !apply_access(context, access, &keys, &mut environment)? {
+            return Err(QUIETLY);
         }
+    }
+    let ends = Ends { peer, local };
+    let (ends, through_proxy) = match service.proxies.timeout(local) {
+        Some(timeout) => (
+            read_header(context, connection, ends, timeout, &mut environment)?,
+            true,
+        ),
+        None => (ends, false),
+    };
+    let (remote_address, local_address) = (mapped(ends.peer.ip()), mapped(ends.local.ip()));
+    if let Some((slots, own)) = context.proxied {
+        slots.enter(own, remote_address);
+    }
+    if let Some(access) = context.access {
         let keys = remote_keys(remote_address);
         if !apply_access(context, access, &keys, &mut environment)? {
             if context.page.once_in(cell::DENIED, QUIET) {
@@ -116,9 +136,16 @@ fn prepare(
     check_limits(context, remote_address, &environment)?;
     let mut set = |name: &str, value: &str| environment.set(name.as_bytes(), value.as_bytes());
     set("TCPREMOTEIP", &shown(remote_address));
-    set("TCPREMOTEPORT", &peer.port().to_string());
+    set("TCPREMOTEPORT", &ends.peer.port().to_string());
     set("TCPLOCALIP", &shown(local_address));
-    set("TCPLOCALPORT", &local.port().to_string());
+    set("TCPLOCALPORT", &ends.local.port().to_string());
+    if through_proxy {
+        let (address, port) = (shown(local_address), ends.local.port());
+        set(
+            "TCPREMOTEINFO",
+            &format!("proxy via {address}, port {port}"),
+        );
+    }
     if service.names {
         let (remote_name, local_name) = crate::lookup::names(remote_address, local_address);
         if let Some(name) = remote_name {
@@ -140,6 +167,65 @@ fn prepare(
     }
     Ok(environment)
 }
+
+/// Both ends of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+/// Reads the header of a proxy: the ends of the connection as the client sees them.
+fn read_header(
+    context: &Context<'_>,
+    connection: &TcpStream,
+    ends: Ends,
+    timeout: Duration,
+    environment: &mut Environment,
+) -> Result<Ends, Refused> {
+    let proxies = &context.service.proxies;
+    let refuse = |why: &dyn std::fmt::Display| {
+        if context.page.once_in(cell::PROXY, QUIET) {
+            let from = shown(mapped(ends.peer.ip()));
+            log(Level::Plain, format_args!("haproxy: {why}, ip=[{from}]"));
+        }
+        Err(QUIETLY)
+    };
+    if !proxies.accepts(ends.peer.ip()) {
+        return refuse(&"not a listed proxy");
+    }
+    match proxy::read(connection.as_fd(), timeout) {
+        Ok(Header::Own) => Ok(ends),
+        Ok(Header::For {
+            source,
+            destination,
+            tls,
+        }) => {
+            // Only a proxy that the administrator named is believed in what makes a session secure.
+            if tls && proxies.lists(ends.peer.ip()) {
+                for (name, value) in TLS_DONE {
+                    environment.set(name.as_bytes(), value.as_bytes());
+                }
+            }
+            Ok(Ends {
+                peer: source,
+                local: destination,
+            })
+        }
+        Err(proxy::Error::Silent) => Err(QUIETLY),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// What couriertls sets for a session that it encrypts.
+const TLS_DONE: [(&str, &str); 6] = [
+    ("IMAP_TLS", "1"),
+    ("IMAP_STARTTLS", "NO"),
+    ("IMAP_TLS_REQUIRED", "0"),
+    ("POP3_TLS", "1"),
+    ("POP3_STARTTLS", "NO"),
+    ("POP3_TLS_REQUIRED", "0"),
+];
 
 /// Looks `keys` up one after another; the first record decides. False means deny; no record at all allows.
 fn apply_access(
@@ -183,7 +269,14 @@ fn check_limits(
         .and_then(|text| text.trim().parse().ok())
         .filter(|&limit| limit > 0)
         .unwrap_or(service.max_per_address);
-    if context.slots.from_address(address) >= per_address {
+    let (from_address, from_block) = match context.proxied {
+        Some((slots, own)) => slots.count(own, address),
+        None => (
+            context.slots.from_address(address),
+            context.slots.from_block(address),
+        ),
+    };
+    if from_address >= per_address {
         let shown = shown(address);
         log(
             Level::Plain,
@@ -191,7 +284,7 @@ fn check_limits(
         );
         return Err(WITH_MESSAGE);
     }
-    if context.slots.from_block(address) >= service.max_per_block {
+    if from_block >= service.max_per_block {
         if context.page.once_in(cell::BLOCK, QUIET) {
             let shown = shown(address);
             log(

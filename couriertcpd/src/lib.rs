@@ -1,8 +1,8 @@
 //! The listener and the log process, and the tools that feed them.
 //!
 //! couriertcpd starts in [`tcpd`], with what [`options`], [`listen`], [`identity`] and [`pidfile`] make of its
-//! command line. Its [`server`] forks a [`child`] per connection, which checks the access list and the limits
-//! ([`slots`]), looks up names ([`lookup`]), completes the [`environment`] and execs the login program. [`logger`]
+//! command line. Its [`server`] forks a [`child`] per connection, which reads the header of a [`proxy`], checks the
+//! access list and the limits ([`slots`], [`shared_slots`]), looks up names ([`lookup`]), completes the [`environment`] and execs the login program. [`logger`]
 //! is courierlogger; [`makedat`] and [`imapaccess`] make access databases from their text, [`ranges`] expands the
 //! networks in it. [`arguments`] knows Courier's option syntax, [`sys`] has the unsafe code.
 
@@ -17,8 +17,10 @@ pub mod lookup;
 pub mod makedat;
 pub mod options;
 pub mod pidfile;
+pub mod proxy;
 pub mod ranges;
 pub mod server;
+pub mod shared_slots;
 pub mod slots;
 #[allow(unsafe_code)]
 pub mod sys;

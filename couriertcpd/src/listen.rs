@@ -76,7 +76,8 @@ pub fn parse(list: &str, default: Option<&str>) -> Result<Vec<Entry>, Error> {
         .collect()
 }
 
-fn parse_port(text: &str) -> Option<u16> {
+/// A port number, or the name of a TCP service.
+pub fn parse_port(text: &str) -> Option<u16> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok().filter(|&port| port != 0);
     }

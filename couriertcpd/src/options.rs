@@ -9,6 +9,7 @@ use nix::sys::socket::Backlog;
 use crate::arguments::Arguments;
 use crate::identity::Identity;
 use crate::listen;
+use crate::proxy::Rules;
 
 const NAMES: &[&str] = &[
     "access",
@@ -20,6 +21,7 @@ const NAMES: &[&str] = &[
     "drop",
     "group",
     "haproxy",
+    "haproxyfrom",
     "listen",
     "maxperc",
     "maxperip",
@@ -88,6 +90,8 @@ pub struct Service {
     pub warn: usize,
     /// Whether TCPREMOTEHOST and TCPLOCALHOST are looked up.
     pub names: bool,
+    /// `-haproxy` and `-haproxyfrom`.
+    pub proxies: Rules,
     /// `-pid`.
     pub pid_file: Option<PathBuf>,
     /// `-stderr`, `-stderrlogger`, `-stderrloggername`.
@@ -127,7 +131,7 @@ pub fn parse(program: &str, arguments: &[OsString]) -> Result<Action, String> {
     let Some(served) = argv.first() else {
         return Err(usage(program));
     };
-    for name in ["block", "allow", "haproxy"] {
+    for name in ["block", "allow"] {
         if arguments.has(name) {
             return Err(format!("{program}: -{name} is not supported yet"));
         }
@@ -184,6 +188,10 @@ pub fn parse(program: &str, arguments: &[OsString]) -> Result<Action, String> {
         max_per_block,
         warn,
         names: !arguments.has("nodnslookup"),
+        proxies: Rules::parse(
+            arguments.last("haproxy").as_deref(),
+            arguments.last("haproxyfrom").as_deref(),
+        )?,
         pid_file,
         stderr: stderr(&arguments, served)?,
         argv,
@@ -305,10 +313,8 @@ mod tests {
             (&["-maxperc=", "143", "p"], "Invalid -maxperc option."),
             (&["-listen=0", "143", "p"], "Invalid -listen option."),
             (&["0", "p"], "Invalid port: 0"),
-            (
-                &["-haproxy", "143", "p"],
-                "couriertcpd: -haproxy is not supported yet",
-            ),
+            (&["-haproxy=x", "143", "p"], "Invalid -haproxy option: x"),
+            (&["-haproxyfrom=x", "143", "p"], "Invalid IP address: x"),
             (
                 &["-block=zone.example", "143", "p"],
                 "couriertcpd: -block is not supported yet",

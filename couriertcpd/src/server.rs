@@ -16,11 +16,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::child::{self, Context, QUIET};
+use crate::child::{self, Context, QUIET, cell};
 use crate::environment::Environment;
 use crate::options::Service;
+use crate::shared_slots::SharedSlots;
 use crate::slots::{Slots, mapped};
-use crate::sys::SharedPage;
+use crate::sys::Shared;
 
 /// How many waiting connections of one listener are taken before the signals are looked at again.
 const BURST: usize = 16;
@@ -75,8 +76,10 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     access: Access,
     environment: Environment,
-    page: SharedPage,
+    page: Shared,
     slots: Slots,
+    /// With `-haproxy` only.
+    proxied: Option<SharedSlots>,
     signals: SignalFd,
     /// Until when nothing is accepted.
     paused: Option<Instant>,
@@ -116,13 +119,18 @@ impl Server {
             courier::sys::process::default_signal(signal)?;
         }
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let proxied = match service.proxies.any() {
+            true => Some(SharedSlots::new(service.max_processes)?),
+            false => None,
+        };
         Ok(Self {
             service,
             listeners,
             access,
             environment,
-            page: SharedPage::new()?,
+            page: Shared::new(cell::COUNT)?,
             slots: Slots::default(),
+            proxied,
             signals: SignalFd::with_flags(&set, flags)?,
             paused: None,
             full: Rare::default(),
@@ -213,6 +221,9 @@ impl Server {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) => {
                     self.slots.remove(pid);
+                    if let Some(proxied) = &mut self.proxied {
+                        proxied.release(pid);
+                    }
                 }
                 Ok(WaitStatus::StillAlive) | Err(_) => return,
                 Ok(_) => {}
@@ -267,9 +278,13 @@ impl Server {
                 return;
             }
         };
+        let slot = self.proxied.as_mut().and_then(SharedSlots::reserve);
         match fork() {
             Ok(Fork::Parent(pid)) => {
                 drop(connection);
+                if let (Some(proxied), Some(slot)) = (&mut self.proxied, slot) {
+                    proxied.assign(pid, slot);
+                }
                 self.started(pid, peer);
             }
             Ok(Fork::Child) => child::run(
@@ -279,11 +294,17 @@ impl Server {
                     slots: &self.slots,
                     environment: &self.environment,
                     page: &self.page,
+                    proxied: self.proxied.as_ref().zip(slot),
                 },
                 connection,
                 peer,
             ),
-            Err(error) => self.exhausted("fork", &error),
+            Err(error) => {
+                if let (Some(proxied), Some(slot)) = (&mut self.proxied, slot) {
+                    proxied.give_back(slot);
+                }
+                self.exhausted("fork", &error);
+            }
         }
     }
 

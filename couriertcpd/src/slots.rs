@@ -18,7 +18,7 @@ pub fn mapped(address: IpAddr) -> Ipv6Addr {
 
 /// The block that `-maxperc` counts by: /24 of IPv4; /64 of IPv6, where one customer has at least that much (the
 /// original counts by /120, which limits nobody).
-fn block(address: Ipv6Addr) -> u128 {
+pub fn block(address: Ipv6Addr) -> u128 {
     let bits = match address.to_ipv4_mapped() {
         Some(_) => 8,
         None => 64,

@@ -146,41 +146,68 @@ pub fn syslog(priority: libc::c_int, text: &CStr) {
     unsafe { libc::syslog(priority, c"%s".as_ptr(), text.as_ptr()) };
 }
 
-/// Numbers that the parent and all its forked children share: when each kind of message was last written.
+/// Numbers that the parent and all its forked children share.
 #[derive(Debug)]
-pub struct SharedPage {
+pub struct Shared {
     cells: &'static [AtomicU64],
     start: Instant,
 }
 
-impl SharedPage {
-    /// Maps one page, all zero.
+impl Shared {
+    /// Maps room for `count` numbers, all zero.
     ///
     /// # Errors
     /// ENOMEM.
-    pub fn new() -> Result<Self, Errno> {
-        const LENGTH: usize = 4096;
+    pub fn new(count: usize) -> Result<Self, Errno> {
+        let length = count
+            .max(1)
+            .checked_mul(size_of::<AtomicU64>())
+            .ok_or(Errno::ENOMEM)?;
         // SAFETY: a fresh anonymous mapping at an address the kernel chooses touches nothing that exists.
-        let page = unsafe {
+        let memory = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                LENGTH,
+                length,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | libc::MAP_ANONYMOUS,
                 -1,
                 0,
             )
         };
-        if page == libc::MAP_FAILED {
+        if memory == libc::MAP_FAILED {
             return Err(Errno::last());
         }
-        // SAFETY: the mapping is page-aligned, zeroed (a valid AtomicU64), never unmapped, and only reached through
-        // these atomics.
-        let cells = unsafe { std::slice::from_raw_parts(page.cast::<AtomicU64>(), LENGTH / 8) };
+        // SAFETY: the mapping is page-aligned, long enough, zeroed (a valid AtomicU64), never unmapped, and only
+        // reached through these atomics.
+        let cells = unsafe { std::slice::from_raw_parts(memory.cast::<AtomicU64>(), count) };
         Ok(Self {
             cells,
             start: Instant::now(),
         })
+    }
+
+    /// How many numbers there are.
+    pub fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// The number in `cell`; zero where there is none.
+    pub fn load(&self, cell: usize) -> u64 {
+        self.cells
+            .get(cell)
+            .map_or(0, |cell| cell.load(Ordering::Acquire))
+    }
+
+    /// Sets the number in `cell`, if there is one.
+    pub fn store(&self, cell: usize, value: u64) {
+        if let Some(cell) = self.cells.get(cell) {
+            cell.store(value, Ordering::Release);
+        }
     }
 
     /// True for the first caller, in this process or another one, in each `seconds` long stretch that begins with

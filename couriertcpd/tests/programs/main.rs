@@ -11,3 +11,4 @@ mod fixture;
 mod limits;
 mod listening;
 mod logger;
+mod proxied;
