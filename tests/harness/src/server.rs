@@ -71,6 +71,8 @@ pub struct Setup {
     pub parts: Parts,
     /// Names of the accounts; the password of each is [`PASSWORD`].
     pub accounts: Vec<String>,
+    /// Accounts of another server that this one serves too.
+    pub guests: Vec<Account>,
     /// Account options by name, as in userdb's `options`.
     pub options: BTreeMap<String, String>,
     /// Settings that differ from [`SETTINGS`]; they win.
@@ -89,6 +91,7 @@ impl Setup {
         Self {
             parts: Parts::all(side),
             accounts: names.iter().map(|&name| name.to_owned()).collect(),
+            guests: Vec::new(),
             options: BTreeMap::new(),
             environment: BTreeMap::new(),
             without_authdaemond: false,
@@ -153,13 +156,13 @@ impl Server {
                 .map_err(|error| Error::io("mkdir", &path, &error))?;
         }
         let ids = fresh_ids();
-        let mut accounts = Vec::new();
+        let mut accounts = setup.guests.clone();
         for name in &setup.accounts {
             let mut account = Account::create(&top.join("home"), name, PASSWORD, ids)?;
             account.options = setup.options.get(name).cloned().unwrap_or_default();
             accounts.push(account);
         }
-        write_configuration(top, &accounts, ids)?;
+        write_configuration(top, &accounts)?;
         let launcher = Launcher { setup, top };
         output(&mut launcher.makeuserdb()?)?;
         let authdaemond = if setup.without_authdaemond {
@@ -304,6 +307,12 @@ impl Launcher<'_> {
             .arg(bind(&self.top.join("etc"), Path::new("/etc/courier")))
             .arg(bind(&self.top.join("run"), Path::new("/run/courier")))
             .arg(bind(&programs, &programs))
+            .args(
+                self.setup
+                    .guests
+                    .iter()
+                    .map(|guest| bind(&guest.home, &guest.home)),
+            )
             .arg("--")
             .arg(program);
         Ok(self.with_environment(command))
@@ -373,7 +382,7 @@ pub fn state_directory(below: Option<&Path>) -> Result<tempfile::TempDir, Error>
     Ok(state)
 }
 
-fn write_configuration(top: &Path, accounts: &[Account], ids: (u32, u32)) -> Result<(), Error> {
+fn write_configuration(top: &Path, accounts: &[Account]) -> Result<(), Error> {
     let programs = programs::directory()?;
     let root = getuid().is_root();
     let (user, group) = if root {
@@ -405,12 +414,15 @@ fn write_configuration(top: &Path, accounts: &[Account], ids: (u32, u32)) -> Res
     let userdb: String = accounts.iter().map(Account::userdb_line).collect();
     write_file(&top.join("etc/userdb"), userdb, 0o600)?;
     if root {
-        let (uid, gid) = ids;
-        write_file(
-            &top.join("passwd"),
-            format!("mail{uid}:x:{uid}:{gid}::/nonexistent:/usr/sbin/nologin\n"),
-            0o644,
-        )?;
+        let names: BTreeMap<u32, String> = accounts
+            .iter()
+            .map(|Account { uid, gid, .. }| {
+                let line = format!("mail{uid}:x:{uid}:{gid}::/nonexistent:/usr/sbin/nologin\n");
+                (*uid, line)
+            })
+            .collect();
+        let passwd: String = names.into_values().collect();
+        write_file(&top.join("passwd"), passwd, 0o644)?;
     }
     Ok(())
 }
