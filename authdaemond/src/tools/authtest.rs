@@ -1,6 +1,5 @@
 //! `authtest`: asks authdaemond about an account, a password, or to change one.
 
-use std::fmt::Write;
 use std::process::ExitCode;
 
 use courier::auth::account::{AccountInfo, Owner, Secret};
@@ -8,7 +7,9 @@ use courier::auth::client::{Client, Failure, Outcome};
 use courier::auth::domain::DefaultDomain;
 
 use super::{complain, fail, paths, print};
-use crate::debug::Text;
+
+/// Printed for what is unset.
+const NONE: &[u8] = b"(none)";
 
 /// Runs the tool.
 pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
@@ -32,7 +33,7 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
         _ => return usage(),
     };
     match outcome {
-        Outcome::Accepted(account) => print(report(&account).as_bytes()),
+        Outcome::Accepted(account) => print(&report(&account)),
         Outcome::Rejected => fail(format_args!(
             "Authentication FAILED: Operation not permitted"
         )),
@@ -86,50 +87,50 @@ fn temporary(failure: &Failure) -> ExitCode {
     fail(format_args!("Authentication FAILED: {failure}"))
 }
 
-fn report(account: &AccountInfo) -> String {
+/// As the original lays it out. Control characters are not let through to the terminal.
+fn report(account: &AccountInfo) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt;
-    let or_none = |value: Option<&[u8]>| match value {
-        Some(value) => Text(value).to_string(),
-        None => "(none)".into(),
-    };
-    let secret =
-        |secret: &Option<Secret>| or_none(secret.as_ref().map(|Secret(text)| text.as_slice()));
+    let secret = |secret: &Option<Secret>| secret.as_ref().map(|Secret(text)| text.clone());
     let owner = match &account.owner {
-        Some(Owner::System(name)) => format!("(system username: {})", Text(name)),
+        Some(Owner::System(name)) => [b"(system username: ", name.as_slice(), b")"].concat(),
         Some(Owner::Virtual(uid)) => {
             let gid = account
                 .gid
                 .map_or_else(|| "(none)".into(), |gid| gid.to_string());
-            format!("(uid {uid}, gid {gid})")
+            format!("(uid {uid}, gid {gid})").into_bytes()
         }
-        None => String::new(),
+        None => Vec::new(),
     };
-    let mut text = String::from("Authentication succeeded.\n\n");
+    let address = account.address.as_deref().unwrap_or(NONE);
+    let mut text = b"Authentication succeeded.\n\n".to_vec();
     for (label, value) in [
-        (
-            "Authenticated",
-            format!("{}  {owner}", or_none(account.address.as_deref())),
-        ),
+        ("Authenticated", Some([address, b"  ", &owner].concat())),
         (
             "Home Directory",
-            or_none(
-                account
-                    .home
-                    .as_ref()
-                    .map(|home| home.as_os_str().as_bytes()),
-            ),
+            account
+                .home
+                .as_ref()
+                .map(|home| home.as_os_str().as_bytes().to_vec()),
         ),
         (
             "Maildir",
-            or_none(account.maildir.as_ref().map(|maildir| maildir.as_bytes())),
+            account
+                .maildir
+                .as_ref()
+                .map(|maildir| maildir.as_bytes().to_vec()),
         ),
-        ("Quota", or_none(account.quota.as_deref())),
+        ("Quota", account.quota.clone()),
         ("Encrypted Password", secret(&account.hash)),
         ("Cleartext Password", secret(&account.clear)),
-        ("Options", or_none(account.options.as_deref())),
+        ("Options", account.options.clone()),
     ] {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{label:>18}: {value}");
+        text.extend_from_slice(format!("{label:>18}: ").as_bytes());
+        let value = value.unwrap_or_else(|| NONE.to_vec());
+        text.extend(value.iter().map(|&byte| match byte {
+            0..0x20 | 0x7f => b'.',
+            other => other,
+        }));
+        text.push(b'\n');
     }
     text
 }
