@@ -83,8 +83,8 @@ struct Prelogin {
 enum Next {
     /// Another one.
     Go,
-    /// It was bad: counts towards the limit.
-    Bad,
+    /// It is bad: to be answered with this line, unless it is one too many in a row.
+    Bad(String),
     /// The conversation is over.
     End(Ending),
 }
@@ -113,11 +113,12 @@ impl Prelogin {
             };
             match next {
                 Next::Go => self.bad = 0,
-                Next::Bad => {
+                Next::Bad(line) => {
                     self.bad = self.bad.saturating_add(1);
                     if self.bad >= BAD_MAX {
                         return Ok(fatal(talk, "TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS"));
                     }
+                    talk.peer.say(line.as_bytes());
                 }
                 Next::End(ending) => return Ok(ending),
             }
@@ -129,13 +130,11 @@ impl Prelogin {
         let (tag, verb) = match parse::parse(command) {
             Parsed::Command { tag, verb } => (tag, verb),
             Parsed::Bad { tag, reason } => {
-                bad(talk, tag, reason);
-                return Ok(Next::Bad);
+                return Ok(bad(tag, reason));
             }
             // read_command has fetched every literal that can be asked for.
             Parsed::Literal { tag, .. } => {
-                bad(talk, Some(tag), "Too many literals.");
-                return Ok(Next::Bad);
+                return Ok(bad(Some(tag), "Too many literals."));
             }
         };
         match verb {
@@ -154,11 +153,10 @@ impl Prelogin {
             Verb::Id => match &self.id {
                 Some(text) => {
                     talk.peer.say(text);
-                    reply(talk, tag, "OK ID completed.");
+                    reply(talk, tag, "OK ID completed");
                 }
                 None => {
-                    bad(talk, Some(tag), "ID is not offered by this server.");
-                    return Ok(Next::Bad);
+                    return Ok(bad(Some(tag), "ID is not offered by this server."));
                 }
             },
             Verb::StartTls => return start_tls(talk, tag),
@@ -190,8 +188,13 @@ fn reply(talk: &mut Talk<'_>, tag: &[u8], text: &str) {
     talk.peer.say(b"\r\n");
 }
 
-fn bad(talk: &mut Talk<'_>, tag: Option<&[u8]>, reason: &str) {
-    reply(talk, tag.unwrap_or(b"*"), &format!("BAD {reason}"));
+fn bad(tag: Option<&[u8]>, reason: &str) -> Next {
+    // A tag is ASCII; see is_tag.
+    let tag = String::from_utf8_lossy(tag.unwrap_or(b"*"));
+    Next::Bad(format!(
+        "{tag} BAD {reason}
+"
+    ))
 }
 
 fn fatal(talk: &mut Talk<'_>, reason: &str) -> Ending {
@@ -262,8 +265,7 @@ fn refuse_literal(
         announced = parse::announced(&rest);
     }
     if asked {
-        bad(talk, tag, "IMAP command too long.");
-        return Ok(Read::Answered(Next::Bad));
+        return Ok(Read::Answered(bad(tag, "IMAP command too long.")));
     }
     Ok(Read::Whole(command))
 }
@@ -279,8 +281,7 @@ fn refused_without_tls(talk: &mut Talk<'_>, tag: &[u8]) -> bool {
 
 fn start_tls(talk: &mut Talk<'_>, tag: &[u8]) -> Result<Next, Gone> {
     if talk.settings.starttls.is_none() {
-        bad(talk, Some(tag), "STARTTLS is not available.");
-        return Ok(Next::Bad);
+        return Ok(bad(Some(tag), "STARTTLS is not available."));
     }
     if talk.peer.has_more() {
         // Clear text behind STARTTLS is an attack or a fault (RFC 9051 section 6.2.1); neither gets a session.
