@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::settings::Settings;
+use super::settings::{Protocol, Settings};
 
 /// Longest user name in a log line, in bytes. The name is cut, never the fields behind it.
 const NAME_MAX: usize = 512;
@@ -56,6 +56,9 @@ pub fn login_failed(settings: &Settings, method: Option<&[u8]>, user: &[u8]) -> 
 
 /// `Disconnected, ...` for a conversation that ended without a login.
 pub fn disconnected(settings: &Settings, time: Duration) -> String {
+    if settings.protocol == Protocol::Pop3 {
+        return format!("Disconnected, {}", Place(settings));
+    }
     format!(
         "Disconnected, {}, time={}{}",
         Place(settings),
@@ -91,7 +94,6 @@ fn tls_mark(settings: &Settings) -> &'static str {
 mod tests {
     use super::*;
     use crate::login::environment::Environment;
-    use crate::login::settings::Protocol;
 
     fn settings(tls: &str) -> Settings {
         let environment = Environment::from([

@@ -88,8 +88,12 @@ pub enum End {
     Disconnected,
     /// The time for logging in is over; the peer has been told.
     TimedOut,
-    /// Too many bad commands in a row, or a command over its budget; the peer has been told.
+    /// Too many bad commands in a row; the peer has been told.
     Violation,
+    /// A line or literal over its budget; the peer has been told.
+    Oversize,
+    /// Commands in clear behind STARTTLS or STLS; the peer has been told.
+    ClearText,
     /// After a temporary failure; the peer has been told.
     Temporary,
 }
@@ -103,6 +107,8 @@ pub enum Request {
     Challenge,
     /// A SASL exchange failed before there were credentials: log it and make the peer wait.
     Failed {
+        /// The peer gave up by itself: it need not wait, unless it does so again and again (POP3).
+        aborted: bool,
         /// The mechanism that was named; empty when none was.
         method: Vec<u8>,
         /// The user, if the exchange got that far.
@@ -183,8 +189,13 @@ impl Request {
                 }
             }
             Self::Challenge => message.push(CHALLENGE),
-            Self::Failed { method, user } => {
+            Self::Failed {
+                aborted,
+                method,
+                user,
+            } => {
                 message.push(FAILED);
+                message.push(u8::from(*aborted));
                 put(&mut message, method);
                 put(&mut message, user);
             }
@@ -243,6 +254,7 @@ impl Request {
             }
             CHALLENGE => Self::Challenge,
             FAILED => Self::Failed {
+                aborted: reader.flag()?,
                 method: method(reader.field(METHOD_MAX)?)?,
                 user: reader.field(SECRET_MAX)?.to_vec(),
             },
@@ -341,6 +353,8 @@ fn end_code(end: End) -> u8 {
         End::TimedOut => 3,
         End::Violation => 4,
         End::Temporary => 5,
+        End::Oversize => 6,
+        End::ClearText => 7,
     }
 }
 
@@ -351,6 +365,8 @@ fn end(code: u8) -> Option<End> {
         End::TimedOut,
         End::Violation,
         End::Temporary,
+        End::Oversize,
+        End::ClearText,
     ]
     .into_iter()
     .find(|&end| end_code(end) == code)
@@ -422,6 +438,7 @@ mod tests {
             attempt(Some(b""), Credentials::External),
             Request::Challenge,
             Request::Failed {
+                aborted: true,
                 method: Vec::new(),
                 user: b"x".to_vec(),
             },
@@ -459,6 +476,7 @@ mod tests {
     #[test]
     fn fields_over_their_bound_and_tags_that_could_forge_a_reply_are_refused() {
         let long = Request::Failed {
+            aborted: false,
             method: Vec::new(),
             user: vec![b'u'; SECRET_MAX + 1],
         };

@@ -37,8 +37,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a refused peer waits for its answer.
 const DELAY: Duration = Duration::from_secs(5);
 
+/// SASL exchanges that may be given up without a delay.
+const ABORTED_MAX: u32 = 3;
+
 const SHUT_DOWN: &str = "Courier-IMAP server shut down by signal.";
-const TEMPORARY: &str = "Temporary problem, please try again later";
 
 /// A login program from beginning to end: `arguments` are the mail server and the default maildir, `prepare` makes
 /// the protocol's dialog. Returns when the session did not come to a login.
@@ -61,7 +63,7 @@ pub fn run(
         Ok(code) => code,
         Err(error) => {
             log(Level::Err, format_args!("{}: {error}", protocol.program()));
-            last_words(fd::stdout(), &protocol.farewell(TEMPORARY));
+            last_words(fd::stdout(), &protocol.temporary());
             ExitCode::FAILURE
         }
     }
@@ -85,6 +87,8 @@ struct Monitor {
     parser: Parser,
     /// Made by the last [`Request::Challenge`], gone with the next attempt.
     challenge: Option<Vec<u8>>,
+    /// SASL exchanges that the peer has given up.
+    aborted: u32,
     start: Instant,
     deadline: Instant,
 }
@@ -131,6 +135,7 @@ impl Monitor {
             signals,
             parser,
             challenge: None,
+            aborted: 0,
             start,
             deadline,
         })
@@ -198,7 +203,18 @@ impl Monitor {
                 self.challenge = Some(challenge.clone());
                 Ok(Next::Answer(Answer::Challenge(challenge)))
             }
-            Request::Failed { method, user } => Ok(self.reject(Some(&method), &user)),
+            Request::Failed {
+                aborted,
+                method,
+                user,
+            } => {
+                self.aborted = self.aborted.saturating_add(u32::from(aborted));
+                if aborted && self.aborted <= ABORTED_MAX {
+                    self.log_failed(Some(&method), &user);
+                    return Ok(Next::Answer(Answer::Rejected));
+                }
+                Ok(self.reject(Some(&method), &user))
+            }
             Request::Command(word) => {
                 self.debug(1, format_args!("command={}", Field(&word)));
                 Ok(Next::Nothing)
@@ -282,8 +298,7 @@ impl Monitor {
     /// Logs a failure at once and answers when the delay has passed. The slot in couriertcpd's table stays taken
     /// meanwhile, whether or not the peer waits: that is what slows down guessing.
     fn reject(&self, method: Option<&[u8]>, user: &[u8]) -> Next {
-        let line = logline::login_failed(&self.settings, method, user);
-        log(Level::Info, format_args!("{line}"));
+        self.log_failed(method, user);
         let until = (Instant::now() + DELAY).min(self.deadline);
         match fd::wait_ready(&self.signals, PollFlags::POLLIN, Some(until)) {
             // A signal is handled by the next round of the loop.
@@ -293,9 +308,13 @@ impl Monitor {
         Next::Answer(Answer::Rejected)
     }
 
-    fn temporary(&self, method: Option<&[u8]>, user: &[u8], reason: &str) -> Next {
+    fn log_failed(&self, method: Option<&[u8]>, user: &[u8]) {
         let line = logline::login_failed(&self.settings, method, user);
         log(Level::Info, format_args!("{line}"));
+    }
+
+    fn temporary(&self, method: Option<&[u8]>, user: &[u8], reason: &str) -> Next {
+        self.log_failed(method, user);
         log(Level::Err, format_args!("authentication error: {reason}"));
         Next::Answer(Answer::Temporary)
     }
@@ -314,7 +333,7 @@ impl Monitor {
         error.log(session.address());
         // Logs the failure; the answer goes to the peer itself, since the parser is gone.
         self.temporary(method, user, &error.reason());
-        self.farewell(TEMPORARY);
+        last_words(fd::stdout(), &self.settings.protocol.temporary());
         Next::Exit(ExitCode::FAILURE)
     }
 
@@ -372,13 +391,9 @@ impl Monitor {
                 };
                 log(Level::Info, format_args!("{line}"));
             }
-            End::Violation => log(
-                Level::Err,
-                format_args!(
-                    "TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS, {}",
-                    Place(&self.settings)
-                ),
-            ),
+            End::Violation => self.log_fault("TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS"),
+            End::Oversize => self.log_fault("command too long"),
+            End::ClearText => self.log_fault("commands in clear behind STARTTLS"),
             End::Disconnected | End::TimedOut | End::Temporary => {}
         }
         if !(imap && matches!(end, End::Logout)) {
@@ -388,8 +403,17 @@ impl Monitor {
         self.parser.reap();
         Next::Exit(match end {
             End::Logout | End::Disconnected => ExitCode::SUCCESS,
-            End::TimedOut | End::Violation | End::Temporary => ExitCode::FAILURE,
+            End::TimedOut | End::Violation | End::Oversize | End::ClearText | End::Temporary => {
+                ExitCode::FAILURE
+            }
         })
+    }
+
+    fn log_fault(&self, text: &str) {
+        log(
+            Level::Err,
+            format_args!("{text}, {}", Place(&self.settings)),
+        );
     }
 
     fn log_disconnected(&self, time: Duration) {

@@ -92,12 +92,14 @@ impl Talk<'_> {
         }
     }
 
-    /// Reports a SASL exchange that failed without credentials; returns when the delay has passed.
+    /// Reports a SASL exchange that failed without credentials; returns when the delay has passed, which may be at
+    /// once if the peer `aborted` it.
     ///
     /// # Errors
     /// [`Gone`].
-    pub fn failed(&mut self, method: &[u8], user: &[u8]) -> Result<(), Gone> {
+    pub fn failed(&mut self, aborted: bool, method: &[u8], user: &[u8]) -> Result<(), Gone> {
         let request = Request::Failed {
+            aborted,
             method: super::message::clean_method(method),
             user: user.to_vec(),
         };
@@ -334,7 +336,7 @@ fn converse(
     if talk.tell(&request).is_err() {
         exit_now(1)
     }
-    if matches!(end, End::Violation | End::Temporary | End::TimedOut) {
+    if !matches!(end, End::Logout | End::Disconnected) {
         talk.peer.linger();
     }
 }

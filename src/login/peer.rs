@@ -146,6 +146,18 @@ impl<'a> Peer<'a> {
         Ok(())
     }
 
+    /// Reads over the rest of a line, however long it is: the time limit is its bound.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub fn skip_line(&mut self) -> Result<(), Gone> {
+        let mut piece = Vec::new();
+        while !self.read_piece(&mut piece, PIECE, Some(b'\n'))? {
+            piece.clear();
+        }
+        Ok(())
+    }
+
     /// Reads `count` bytes and forgets them.
     ///
     /// # Errors

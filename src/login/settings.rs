@@ -50,6 +50,14 @@ impl Protocol {
         format!("{word}{text}\r\n").into_bytes()
     }
 
+    /// The line for what an administrator must repair first (POP3: RFC 3206).
+    pub fn temporary(self) -> Vec<u8> {
+        self.farewell(match self {
+            Self::Imap => "Temporary problem, please try again later",
+            Self::Pop3 => "[SYS/TEMP] Temporary problem, please try again later",
+        })
+    }
+
     /// What log lines of sessions under TLS end with.
     pub fn tls_mark(self) -> &'static str {
         match self {

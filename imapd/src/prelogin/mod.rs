@@ -116,7 +116,11 @@ impl Prelogin {
                 Next::Bad(line) => {
                     self.bad = self.bad.saturating_add(1);
                     if self.bad >= BAD_MAX {
-                        return Ok(fatal(talk, "TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS"));
+                        return Ok(fatal(
+                            talk,
+                            End::Violation,
+                            "TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS",
+                        ));
                     }
                     talk.peer.say(line.as_bytes());
                 }
@@ -197,10 +201,10 @@ fn bad(tag: Option<&[u8]>, reason: &str) -> Next {
     ))
 }
 
-fn fatal(talk: &mut Talk<'_>, reason: &str) -> Ending {
+fn fatal(talk: &mut Talk<'_>, end: End, reason: &str) -> Ending {
     let text = format!("* BYE [ALERT] Fatal error: {reason}: \r\n");
     talk.peer.say(text.as_bytes());
-    Ending::End(End::Violation)
+    Ending::End(end)
 }
 
 /// Reads lines and the literals they announce until a command is whole, within the budgets.
@@ -210,7 +214,7 @@ fn read_command(talk: &mut Talk<'_>) -> Result<Read, Gone> {
     loop {
         let limit = command.len().saturating_add(LINE_MAX).min(COMMAND_MAX);
         if talk.peer.read_line(&mut command, limit)? == Line::TooLong {
-            let ending = fatal(talk, "max atom size too small");
+            let ending = fatal(talk, End::Oversize, "max atom size too small");
             return Ok(Read::Answered(Next::End(ending)));
         }
         let (tag, literal) = match parse::parse(&command) {
@@ -254,12 +258,12 @@ fn refuse_literal(
         skipped = skipped.saturating_add(size.unwrap_or(usize::MAX));
         if skipped > SECRET_MAX {
             talk.peer.say(b"* BYE IMAP command too long.\r\n");
-            return Ok(Read::Answered(Next::End(Ending::End(End::Violation))));
+            return Ok(Read::Answered(Next::End(Ending::End(End::Oversize))));
         }
         talk.peer.skip(size.unwrap_or_default())?;
         let mut rest = Vec::new();
         if talk.peer.read_line(&mut rest, LINE_MAX)? == Line::TooLong {
-            let ending = fatal(talk, "max atom size too small");
+            let ending = fatal(talk, End::Oversize, "max atom size too small");
             return Ok(Read::Answered(Next::End(ending)));
         }
         announced = parse::announced(&rest);
@@ -287,7 +291,7 @@ fn start_tls(talk: &mut Talk<'_>, tag: &[u8]) -> Result<Next, Gone> {
         // Clear text behind STARTTLS is an attack or a fault (RFC 9051 section 6.2.1); neither gets a session.
         talk.peer
             .say(b"* BYE Commands behind STARTTLS before the TLS negotiation.\r\n");
-        return Ok(Next::End(Ending::End(End::Violation)));
+        return Ok(Next::End(Ending::End(End::ClearText)));
     }
     reply(talk, tag, "OK Begin SSL/TLS negotiation now.");
     Ok(Next::End(Ending::StartTls(tag.to_vec())))
@@ -349,7 +353,7 @@ fn authenticate(
                 talk.peer.say(b"\r\n");
                 let mut line = Vec::new();
                 if talk.peer.read_line(&mut line, LINE_MAX)? == Line::TooLong {
-                    let ending = fatal(talk, "max atom size too small");
+                    let ending = fatal(talk, End::Oversize, "max atom size too small");
                     return Ok(Next::End(ending));
                 }
                 let line = line.strip_suffix(b"\n").unwrap_or(&line);
@@ -388,7 +392,7 @@ fn credentials(proof: Proof) -> Option<Credentials> {
 
 /// An exchange without credentials: logged and delayed by the monitor like any other failure.
 fn failed(talk: &mut Talk<'_>, tag: &[u8], mechanism: &[u8], text: &str) -> Result<Next, Gone> {
-    talk.failed(mechanism, b"")?;
+    talk.failed(false, mechanism, b"")?;
     reply(talk, tag, text);
     Ok(Next::Go)
 }

@@ -11,6 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The login program of the package under test.
+pub(crate) fn program() -> &'static str {
+    option_env!("CARGO_BIN_EXE_imaplogin")
+        .or(option_env!("CARGO_BIN_EXE_pop3login"))
+        .unwrap()
+}
+
 /// The uid and gid of the account when the tests run as root.
 pub(crate) const ACCOUNT: u32 = 5000;
 
@@ -130,7 +137,7 @@ impl Rig {
     /// The same with any descriptors for the peer; `client` is the other end of both.
     pub(crate) fn start_on(&self, input: Stdio, output: Stdio, client: UnixStream) -> Login {
         let log = self.path("log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imaplogin"));
+        let mut command = Command::new(program());
         command
             .arg(self.path("probe"))
             .arg("Maildir")
