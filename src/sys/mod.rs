@@ -1,9 +1,11 @@
 //! The one place for unsafe code in this crate; everything exported is safe to call.
 
+pub mod dir;
 pub mod fd;
 pub mod localtime;
 pub mod log;
 pub mod pass;
+pub mod notify;
 pub mod process;
 pub mod random;
 pub mod readiness;

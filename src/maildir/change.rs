@@ -1,0 +1,338 @@
+//! Changing flags and keywords, and removing messages (contract: maildir 3.4, 3.5, 7.2).
+
+use nix::errno::Errno;
+
+use super::error::{Error, Result};
+use super::filename;
+use super::flags::Flags;
+use super::folder::{Finder, Folder, Inner};
+use super::keyword_files;
+use super::keywords::KeywordSet;
+use super::lock::Lock;
+use super::options::Sync;
+use super::snapshot::Snapshot;
+
+/// How [`Change`] combines with what a message has (RFC 3501 6.4.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// `FLAGS`: exactly these.
+    Replace,
+    /// `+FLAGS`.
+    Add,
+    /// `-FLAGS`.
+    Remove,
+}
+
+/// A change of flags and keywords.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// How.
+    pub action: Action,
+    /// Which flags.
+    pub flags: Flags,
+    /// Which keywords; valid ones (see [`super::valid_keyword`]), compared without regard to ASCII case.
+    pub keywords: Vec<Vec<u8>>,
+    /// Flags that may be changed; the others stay as they are (missing rights).
+    pub mask: Flags,
+    /// Whether keywords may be changed; if not they stay.
+    pub change_keywords: bool,
+}
+
+impl Change {
+    /// A change without restriction by rights.
+    pub fn new(action: Action, flags: Flags, keywords: Vec<Vec<u8>>) -> Self {
+        Self {
+            action,
+            flags,
+            keywords,
+            mask: Flags::ALL,
+            change_keywords: true,
+        }
+    }
+
+    fn apply(&self, flags: Flags) -> Flags {
+        let wanted = match self.action {
+            Action::Replace => self.flags,
+            Action::Add => flags | self.flags,
+            Action::Remove => flags.without(self.flags),
+        };
+        flags.without(self.mask) | (wanted & self.mask)
+    }
+
+    /// Whether any message's keywords can change by this.
+    fn touches_keywords(&self) -> bool {
+        self.change_keywords && (self.action == Action::Replace || !self.keywords.is_empty())
+    }
+}
+
+/// What became of the messages of a command.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Indexes whose file is gone; they were passed over.
+    pub missing: Vec<usize>,
+    /// For [`Folder::expunge`]: indexes that somebody else undeleted meanwhile; they were kept.
+    pub kept: Vec<usize>,
+}
+
+impl Folder {
+    /// Changes flags and keywords of the messages at `indexes`. The flags are those of the file as it is *now*: what
+    /// other sessions set or cleared stays unless this change says otherwise. The snapshot knows the result.
+    ///
+    /// # Errors
+    /// The first failure; messages before it have been changed, as the snapshot tells.
+    pub fn change(
+        &self,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        change: &Change,
+    ) -> Result<Outcome> {
+        let inner = &*self.inner;
+        let mut outcome = Outcome::default();
+        let mut finder = Finder::default();
+        let mut renamed = false;
+        for &index in indexes {
+            match change_flags(inner, snapshot, index, change, &mut finder)? {
+                Some(changed) => renamed |= changed,
+                None => outcome.missing.push(index),
+            }
+        }
+        if renamed && self.options().sync == Sync::Always {
+            inner.cur.sync()?;
+        }
+        if change.touches_keywords() {
+            self.change_keywords(snapshot, indexes, change)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Changes keywords under the folder's lock, on top of what is on disk now.
+    fn change_keywords(
+        &self,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        change: &Change,
+    ) -> Result<()> {
+        let inner = &*self.inner;
+        let replace = change.action == Action::Replace;
+        if replace && change.keywords.is_empty() {
+            // FLAGS (\Seen) on messages that never had a keyword must not cost anything.
+            let stamp = inner.dir.stamp_of(keyword_files::DIRECTORY)?;
+            let none = indexes.iter().all(|index| {
+                snapshot
+                    .get(*index)
+                    .is_none_or(|message| message.keyword_set().is_empty())
+            });
+            if none && stamp == snapshot.stamps.and_then(|stamps| stamps.keywords) {
+                return Ok(());
+            }
+        }
+        let _lock = Lock::acquire(&inner.tmp, self.options())?;
+        let on_disk = self.keywords_on_disk(snapshot)?;
+        let named: Vec<u32> = change
+            .keywords
+            .iter()
+            .map(|keyword| snapshot.table.keyword(keyword))
+            .collect();
+        let mut changes: Vec<(usize, KeywordSet)> = Vec::new();
+        for &index in indexes {
+            let Some(message) = snapshot.get(index) else {
+                continue;
+            };
+            if message.is_gone() {
+                continue;
+            }
+            let old = on_disk.get(index).copied().unwrap_or_default();
+            let ids = match change.action {
+                Action::Replace => named.clone(),
+                Action::Add => {
+                    let mut ids = snapshot.table.ids(old).to_vec();
+                    ids.extend_from_slice(&named);
+                    ids
+                }
+                Action::Remove => snapshot
+                    .table
+                    .ids(old)
+                    .iter()
+                    .copied()
+                    .filter(|id| !named.contains(id))
+                    .collect(),
+            };
+            let new = snapshot.table.set(ids);
+            if new != old {
+                changes.push((index, new));
+            }
+            snapshot.set_keywords(index, new);
+        }
+        let updates: Vec<(&[u8], KeywordSet)> = changes
+            .iter()
+            .filter_map(|(index, set)| {
+                let message = snapshot.get(*index)?;
+                Some((filename::base(snapshot.name(message)), *set))
+            })
+            .collect();
+        keyword_files::write(
+            &inner.dir,
+            &inner.tmp,
+            self.options(),
+            &snapshot.table,
+            &updates,
+            self.options().sync == Sync::Always,
+        )
+    }
+
+    /// The keyword sets of all messages as they are on disk, without telling the snapshot: changes of others are
+    /// reported by the next rescan.
+    fn keywords_on_disk(&self, snapshot: &mut Snapshot) -> Result<Vec<KeywordSet>> {
+        let inner = &*self.inner;
+        let mut sets = vec![KeywordSet::EMPTY; snapshot.len()];
+        let mut table = std::mem::take(&mut snapshot.table);
+        let index = snapshot.index();
+        let loaded = keyword_files::load(
+            &inner.dir,
+            &inner.tmp,
+            self.options(),
+            &keyword_files::Known {
+                index: &index,
+                complete: false,
+                tidy: false,
+            },
+            &mut table,
+            &mut sets,
+        );
+        drop(index);
+        snapshot.table = table;
+        loaded.map(|_| sets)
+    }
+
+    /// Removes the files of the messages at `indexes`, which the caller has found to be `\Deleted`. A message that
+    /// somebody undeleted meanwhile is kept. Sequence numbers stay until the next rescan reports the expunges.
+    ///
+    /// # Errors
+    /// The first failure; messages before it are gone.
+    pub fn expunge(&self, snapshot: &mut Snapshot, indexes: &[usize]) -> Result<Outcome> {
+        let inner = &*self.inner;
+        let mut outcome = Outcome::default();
+        let mut finder = Finder::default();
+        let mut removed = false;
+        for &index in indexes {
+            let deleted = |snapshot: &Snapshot| {
+                snapshot
+                    .get(index)
+                    .is_some_and(|message| message.flags().contains(Flags::DELETED))
+            };
+            match remove(inner, snapshot, index, &mut finder, deleted)? {
+                Removal::Done => removed = true,
+                Removal::Missing => outcome.missing.push(index),
+                Removal::Kept => outcome.kept.push(index),
+            }
+        }
+        if removed && self.options().sync == Sync::Always {
+            inner.cur.sync()?;
+        }
+        Ok(outcome)
+    }
+}
+
+/// What [`remove`] did.
+pub(crate) enum Removal {
+    Done,
+    Missing,
+    Kept,
+}
+
+/// Unlinks a message's file under whatever name it has now, if `wanted` still holds after a rename by others.
+pub(crate) fn remove(
+    inner: &Inner,
+    snapshot: &mut Snapshot,
+    index: usize,
+    finder: &mut Finder,
+    wanted: impl Fn(&Snapshot) -> bool,
+) -> Result<Removal> {
+    let mut located = true;
+    for _ in 0..4 {
+        let Some(message) = snapshot.get(index).copied() else {
+            return Ok(Removal::Missing);
+        };
+        if message.is_gone() {
+            return Ok(Removal::Missing);
+        }
+        if message.is_unlocated() || !located {
+            finder.forget_if(!located);
+            if !finder.locate(inner, snapshot, index)? {
+                return Ok(Removal::Missing);
+            }
+        }
+        let Some(message) = snapshot.get(index).copied() else {
+            return Ok(Removal::Missing);
+        };
+        if !wanted(snapshot) {
+            return Ok(Removal::Kept);
+        }
+        let dir = inner.place(&message);
+        match dir.unlink(snapshot.name(&message)) {
+            Ok(()) => {
+                snapshot.mark_gone(index);
+                return Ok(Removal::Done);
+            }
+            Err(Errno::ENOENT) => located = false,
+            Err(errno) => return Err(dir.error("unlink", snapshot.name(&message), errno)),
+        }
+    }
+    Ok(Removal::Missing)
+}
+
+/// Renames one message for its new flags. Whether it changed; `None` if its file is gone.
+fn change_flags(
+    inner: &Inner,
+    snapshot: &mut Snapshot,
+    index: usize,
+    change: &Change,
+    finder: &mut Finder,
+) -> Result<Option<bool>> {
+    let mut located = true;
+    for _ in 0..4 {
+        let Some(message) = snapshot.get(index).copied() else {
+            return Ok(None);
+        };
+        if message.is_gone() {
+            return Ok(None);
+        }
+        if message.is_unlocated() || !located {
+            finder.forget_if(!located);
+            if !finder.locate(inner, snapshot, index)? {
+                return Ok(None);
+            }
+        }
+        let Some(message) = snapshot.get(index).copied() else {
+            return Ok(None);
+        };
+        let old = snapshot.name(&message).to_vec();
+        let flags = change.apply(filename::flags(&old));
+        if flags == filename::flags(&old) {
+            return Ok(Some(false));
+        }
+        let new = filename::with_flags(&old, flags);
+        let dir = inner.place(&message);
+        match dir.rename(&old, &inner.cur, &new) {
+            Ok(()) => {
+                snapshot.renamed(index, &new);
+                return Ok(Some(true));
+            }
+            Err(Errno::ENOENT) => located = false,
+            Err(Errno::EEXIST) => {
+                // A second name of this very file, as an interrupted rename on a network file system leaves it.
+                let inode = |dir: &super::files::Dir, name: &[u8]| -> Result<Option<(u64, u64)>> {
+                    Ok(dir.stat(name)?.map(|stat| (stat.st_dev, stat.st_ino)))
+                };
+                if inode(dir, &old)? != inode(&inner.cur, &new)? {
+                    return Err(Error::io("rename", &inner.cur.path_of(&new), Errno::EEXIST));
+                }
+                dir.remove(&old)?;
+                snapshot.renamed(index, &new);
+                return Ok(Some(true));
+            }
+            Err(errno) => return Err(inner.cur.error("rename", &new, errno)),
+        }
+    }
+    Ok(None)
+}

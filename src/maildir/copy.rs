@@ -1,0 +1,352 @@
+//! COPY and MOVE (architecture 4.3): within one file system a copy is a hard link if the file is what a fresh one
+//! would be; otherwise the bytes are copied. MOVE copies, then unlinks; nothing is ever overwritten.
+
+use std::fs::File;
+
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, fstat, futimens};
+use nix::sys::time::TimeSpec;
+
+use super::append::{Filed, Item, Source, file_messages};
+use super::change::{Removal, remove};
+use super::error::{Error, ErrorKind, Result};
+use super::filename::TmpName;
+use super::flags::Flags;
+use super::folder::{Finder, Folder};
+use super::keywords::KeywordSet;
+use super::options::Sync;
+use super::snapshot::Snapshot;
+
+/// The result of a copy, for `COPYUID`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Copied {
+    /// UIDVALIDITY of the destination; 0 if nothing was copied.
+    pub uid_validity: u32,
+    /// (UID here, UID there) of each message, in the order of `indexes`.
+    pub uids: Vec<(u32, u32)>,
+    /// Indexes whose file is gone; they were passed over.
+    pub missing: Vec<usize>,
+}
+
+/// What of a message goes along with a copy, by the rights on the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Flags that are kept.
+    pub flags: Flags,
+    /// Whether keywords are kept.
+    pub keywords: bool,
+}
+
+impl Keep {
+    /// Everything.
+    pub const ALL: Self = Self {
+        flags: Flags::ALL,
+        keywords: true,
+    };
+}
+
+/// A message ready to be filed: found, and if need be copied to the destination's `tmp`.
+struct Prepared {
+    index: usize,
+    uid: u32,
+    base: Vec<u8>,
+    flags: Flags,
+    keywords: KeywordSet,
+    place: Place,
+}
+
+enum Place {
+    Tmp(Vec<u8>),
+    Link {
+        in_new: bool,
+        name: Vec<u8>,
+        identity: (u64, u64),
+    },
+}
+
+/// Owner, group and mode of a fresh message file in some directory, and its device.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+struct Look {
+    device: u64,
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+impl Look {
+    fn of(stat: &FileStat) -> Self {
+        Self {
+            device: stat.st_dev,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mode: stat.st_mode & 0o7777,
+        }
+    }
+}
+
+impl Folder {
+    /// Copies the messages at `indexes` to `to`, all or none but for those whose file is gone, with flags,
+    /// keywords and internal date. Durable when this returns. `to` may be this folder.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Locked`, `Denied`, `Io`; nothing was copied then.
+    pub fn copy(
+        &self,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        to: &Self,
+        keep: Keep,
+    ) -> Result<Copied> {
+        let mut copied = Copied::default();
+        let mut uids: Vec<(usize, u32, u32)> = Vec::with_capacity(indexes.len());
+        let mut rest = indexes.to_vec();
+        let mut by_link = true;
+        // More than one round only for files that are renamed by others while this runs.
+        for _ in 0..4 {
+            if rest.is_empty() {
+                break;
+            }
+            let prepared = self.prepare(snapshot, &rest, to, keep, by_link, &mut copied.missing)?;
+            let filed = self.file_prepared(snapshot, &prepared, to);
+            for prepared in &prepared {
+                if let Place::Tmp(name) = &prepared.place {
+                    // Filed or not, the name in `tmp` has served. Not removed now, it is purged after 36 hours.
+                    let _ = to.inner.tmp.remove(name);
+                }
+            }
+            let filed = match filed {
+                Err(error) if by_link && is_no_link(&error) => {
+                    by_link = false;
+                    continue;
+                }
+                other => other?,
+            };
+            copied.uid_validity = filed.uid_validity;
+            rest.clear();
+            for (prepared, uid) in prepared.iter().zip(filed.uids) {
+                match uid {
+                    Some(uid) => uids.push((prepared.index, prepared.uid, uid)),
+                    None => rest.push(prepared.index),
+                }
+            }
+        }
+        copied.missing.extend_from_slice(&rest);
+        for index in indexes {
+            if let Some((_, from, to)) = uids.iter().find(|(done, _, _)| done == index) {
+                copied.uids.push((*from, *to));
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Moves the messages at `indexes` to `to`: a copy, durable there, then the removal here. Sequence numbers stay
+    /// until the next rescan reports the expunges.
+    ///
+    /// # Errors
+    /// As [`Self::copy`]. If a removal fails the messages are in both places.
+    pub fn move_to(
+        &self,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        to: &Self,
+        keep: Keep,
+    ) -> Result<Copied> {
+        let copied = self.copy(snapshot, indexes, to, keep)?;
+        let mut finder = Finder::default();
+        for (uid, _) in &copied.uids {
+            let Some(index) = snapshot.index_of_uid(*uid) else {
+                continue;
+            };
+            match remove(&self.inner, snapshot, index, &mut finder, |_| true)? {
+                Removal::Done | Removal::Missing | Removal::Kept => {}
+            }
+        }
+        if self.options().sync != Sync::Never && !copied.uids.is_empty() {
+            self.inner.cur.sync()?;
+        }
+        Ok(copied)
+    }
+
+    /// Finds each message, makes sure its bytes are on disk, and copies them where a link will not do.
+    fn prepare(
+        &self,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        to: &Self,
+        keep: Keep,
+        by_link: bool,
+        missing: &mut Vec<usize>,
+    ) -> Result<Vec<Prepared>> {
+        let look = to.fresh_look()?;
+        let mut prepared: Vec<Prepared> = Vec::with_capacity(indexes.len());
+        for &index in indexes {
+            let result = self.prepare_one(snapshot, index, to, keep, by_link.then_some(look));
+            match result {
+                Ok(one) => prepared.push(one),
+                Err(error) if error.kind() == ErrorKind::Gone => missing.push(index),
+                Err(error) => {
+                    for prepared in &prepared {
+                        if let Place::Tmp(name) = &prepared.place {
+                            // The failure itself is reported.
+                            let _ = to.inner.tmp.remove(name);
+                        }
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(prepared)
+    }
+
+    fn prepare_one(
+        &self,
+        snapshot: &mut Snapshot,
+        index: usize,
+        to: &Self,
+        keep: Keep,
+        link_if: Option<Look>,
+    ) -> Result<Prepared> {
+        let opened = self.open_message(snapshot, index)?;
+        let message = *snapshot
+            .get(index)
+            .ok_or_else(|| Error::new(ErrorKind::Gone, "copy", self.inner.cur.path()))?;
+        let name = snapshot.name(&message).to_vec();
+        let path = || self.inner.place(&message).path_of(&name);
+        let stat = fstat(&opened.file).map_err(|errno| Error::io("stat", &path(), errno))?;
+        let (base, place) = if link_if == Some(Look::of(&stat)) && !self.is_link(&message, &name)? {
+            if to.options().sync != Sync::Never {
+                // Whoever delivered it may not have waited for the disk.
+                nix::unistd::fsync(&opened.file)
+                    .map_err(|errno| Error::io("fsync", &path(), errno))?;
+            }
+            let unique = TmpName::new("", &to.options().host);
+            (
+                unique.message(stat.st_dev, stat.st_ino, opened.size),
+                Place::Link {
+                    in_new: message.is_in_new(),
+                    name,
+                    identity: (stat.st_dev, stat.st_ino),
+                },
+            )
+        } else {
+            let (base, tmp) = to.copy_bytes(opened.file, &stat)?;
+            (base, Place::Tmp(tmp))
+        };
+        Ok(Prepared {
+            index,
+            uid: message.uid(),
+            base,
+            flags: message.flags() & keep.flags,
+            keywords: if keep.keywords {
+                message.keyword_set()
+            } else {
+                KeywordSet::EMPTY
+            },
+            place,
+        })
+    }
+
+    /// True if the message's name is a symbolic link: a hard link to that would not be a message of its own.
+    fn is_link(&self, message: &super::snapshot::Message, name: &[u8]) -> Result<bool> {
+        use nix::sys::stat::SFlag;
+        Ok(self
+            .inner
+            .place(message)
+            .stat(name)?
+            .is_none_or(|stat| stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits()))
+    }
+
+    /// Copies a message's bytes into this folder's `tmp`: its base name and its name there.
+    fn copy_bytes(&self, mut source: File, stat: &FileStat) -> Result<(Vec<u8>, Vec<u8>)> {
+        let tmp = &self.inner.tmp;
+        let (unique, mut file) = tmp.create_unique("", &self.options().host, 0o666)?;
+        let name = unique.tmp();
+        let path = tmp.path_of(&name);
+        let result = (|| {
+            std::io::copy(&mut source, &mut file)
+                .map_err(|error| Error::std("copy", &path, &error))?;
+            let date = TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec);
+            futimens(&file, &TimeSpec::UTIME_NOW, &date)
+                .map_err(|errno| Error::io("utimens", &path, errno))?;
+            if self.options().sync != Sync::Never {
+                nix::unistd::fsync(&file).map_err(|errno| Error::io("fsync", &path, errno))?;
+            }
+            fstat(&file).map_err(|errno| Error::io("stat", &path, errno))
+        })();
+        match result {
+            Ok(stat) => {
+                let size = u64::try_from(stat.st_size).unwrap_or(0);
+                Ok((unique.message(stat.st_dev, stat.st_ino, size), name))
+            }
+            Err(error) => {
+                // The failure itself is reported.
+                let _ = tmp.remove(&name);
+                Err(error)
+            }
+        }
+    }
+
+    /// What a fresh message file of this folder looks like, by making one.
+    fn fresh_look(&self) -> Result<Look> {
+        let tmp = &self.inner.tmp;
+        let (unique, file) = tmp.create_unique("", &self.options().host, 0o666)?;
+        let stat =
+            fstat(&file).map_err(|errno| Error::io("stat", &tmp.path_of(&unique.tmp()), errno));
+        tmp.remove(&unique.tmp())?;
+        Ok(Look::of(&stat?))
+    }
+
+    fn file_prepared(
+        &self,
+        snapshot: &Snapshot,
+        prepared: &[Prepared],
+        to: &Self,
+    ) -> Result<Filed> {
+        if prepared.is_empty() {
+            return Ok(Filed {
+                uid_validity: 0,
+                uids: Vec::new(),
+            });
+        }
+        let items: Vec<Item<'_>> = prepared
+            .iter()
+            .map(|one| Item {
+                source: match &one.place {
+                    Place::Tmp(name) => Source::Tmp(name),
+                    Place::Link {
+                        in_new,
+                        name,
+                        identity,
+                    } => Source::Link {
+                        inner: &self.inner,
+                        in_new: *in_new,
+                        name,
+                        identity: *identity,
+                    },
+                },
+                base: one.base.clone(),
+                flags: one.flags,
+                keywords: one.keywords,
+            })
+            .collect();
+        file_messages(&to.inner, &snapshot.table, &items)
+    }
+}
+
+/// True for errors that mean: no hard link here, copy the bytes.
+fn is_no_link(error: &Error) -> bool {
+    matches!(
+        error.errno(),
+        Some(
+            Errno::EXDEV
+                | Errno::EPERM
+                | Errno::EMLINK
+                | Errno::EOPNOTSUPP
+                | Errno::ENOSYS
+                | Errno::EACCES
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! An open folder: its directories, opening a message's file, and finding it again after others renamed it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
+
+use nix::errno::Errno;
+
+use super::error::{Error, ErrorKind, Result};
+use super::filename;
+use super::files::{self, Dir};
+use super::name::FolderName;
+use super::options::Options;
+use super::root::Root;
+use super::snapshot::{Message, Snapshot};
+
+/// How a folder is scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// SELECT: files in `new/` are moved to `cur/`, vanished messages leave the UID database.
+    ReadWrite,
+    /// EXAMINE: files in `new/` stay there, so that they are still `\Recent` for the next SELECT. New messages
+    /// are numbered all the same: a UID shown to a client must be durable.
+    ReadOnly,
+}
+
+/// An open folder. Cloning is cheap and shares the open directories; they keep naming this folder if somebody
+/// renames it.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) root: Arc<Root>,
+    pub(crate) name: FolderName,
+    pub(crate) dir: Dir,
+    pub(crate) cur: Dir,
+    pub(crate) new: Dir,
+    pub(crate) tmp: Dir,
+    /// On NFS and the like: times are coarse, there is no notification, nothing is extended in place.
+    pub(crate) network: bool,
+    /// A failure that does not fail commands has been logged.
+    pub(crate) warned: AtomicBool,
+}
+
+/// An open message file.
+#[derive(Debug)]
+pub struct OpenMessage {
+    /// The file, positioned at its start. LF line ends.
+    pub file: File,
+    /// Size in bytes as stored.
+    pub size: u64,
+    /// INTERNALDATE, the file's modification time (RFC 3501 2.3.3).
+    pub internal_date: SystemTime,
+    /// The file's inode number, which stays while flags change.
+    pub inode: u64,
+}
+
+impl Folder {
+    pub(crate) fn open(root: &Arc<Root>, name: &FolderName) -> Result<Self> {
+        let dir = root.dir.open_dir(&name.directory())?;
+        let (cur, new, tmp) = match (
+            dir.open_dir(b"cur"),
+            dir.open_dir(b"new"),
+            dir.open_dir(b"tmp"),
+        ) {
+            (Ok(cur), Ok(new), Ok(tmp)) => (cur, new, tmp),
+            // Half a maildir, as a crash in the middle of its making leaves: complete it.
+            (Ok(_), _, _) | (_, Ok(_), _) | (_, _, Ok(_)) => {
+                let part = |part: &[u8]| {
+                    match dir.mkdir(part, 0o700) {
+                        Err(error) if error.errno() != Some(Errno::EEXIST) => return Err(error),
+                        _ => {}
+                    }
+                    dir.open_dir(part)
+                };
+                (part(b"cur")?, part(b"new")?, part(b"tmp")?)
+            }
+            (Err(error), _, _) => return Err(error),
+        };
+        let network = is_network(&cur);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                root: Arc::clone(root),
+                name: name.clone(),
+                dir,
+                cur,
+                new,
+                tmp,
+                network,
+                warned: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    /// The name under which the folder was opened.
+    pub fn name(&self) -> &FolderName {
+        &self.inner.name
+    }
+
+    /// True if both are the same directory on disk, whatever their names.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (
+            nix::sys::stat::fstat(&self.inner.cur),
+            nix::sys::stat::fstat(&other.inner.cur),
+        ) {
+            (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+            _ => false,
+        }
+    }
+
+    /// UIDVALIDITY from the UID database; `None` for a folder never opened. Reads the first line only.
+    ///
+    /// # Errors
+    /// An unreadable database.
+    pub fn uid_validity(&self) -> Result<Option<u32>> {
+        Ok(super::uiddb::read_header(&self.inner.dir)?.map(|(uid_validity, _)| uid_validity))
+    }
+
+    /// Opens the file of the message at `index`. If somebody renamed it (flags), it is looked for by its base name
+    /// and the snapshot learns the new name and flags. If it is gone the message is marked so.
+    ///
+    /// # Errors
+    /// `Gone` if the file does not exist any more, or is not a regular file; otherwise why it cannot be opened.
+    pub fn open_message(&self, snapshot: &mut Snapshot, index: usize) -> Result<OpenMessage> {
+        let follow = self.options().follow_links;
+        let gone = || Error::new(ErrorKind::Gone, "open", self.inner.cur.path());
+        let message = *snapshot.get(index).ok_or_else(gone)?;
+        if message.is_gone() {
+            return Err(gone());
+        }
+        if !message.is_unlocated() {
+            let dir = self.inner.place(&message);
+            if let Some(opened) = dir.open_message(snapshot.name(&message), follow)? {
+                return Ok(open_message(opened));
+            }
+        }
+        let mut finder = Finder::default();
+        for _ in 0..3 {
+            if !finder.locate(&self.inner, snapshot, index)? {
+                return Err(gone());
+            }
+            let message = *snapshot.get(index).ok_or_else(gone)?;
+            let dir = self.inner.place(&message);
+            if let Some(opened) = dir.open_message(snapshot.name(&message), follow)? {
+                return Ok(open_message(opened));
+            }
+            finder.forget();
+        }
+        Err(gone())
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.inner.root.options
+    }
+}
+
+fn open_message((file, stat): (File, nix::sys::stat::FileStat)) -> OpenMessage {
+    OpenMessage {
+        file,
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        internal_date: files::modified(&stat),
+        inode: stat.st_ino,
+    }
+}
+
+impl Inner {
+    /// The directory that holds the message's file.
+    pub(crate) fn place(&self, message: &Message) -> &Dir {
+        if message.is_in_new() {
+            &self.new
+        } else {
+            &self.cur
+        }
+    }
+
+    /// Time within which two changes of a directory may carry one time.
+    pub(crate) fn window(&self) -> Duration {
+        if self.network {
+            Duration::from_secs(3)
+        } else {
+            Duration::from_millis(20)
+        }
+    }
+
+    /// The file server's time: the local clock on a local file system, else that of a file made there. `None` if
+    /// it cannot be told.
+    pub(crate) fn now(&self) -> Option<SystemTime> {
+        if !self.network {
+            return Some(SystemTime::now());
+        }
+        let host = &self.root.options.host;
+        let (name, file) = self.tmp.create_unique("time", host, 0o600).ok()?;
+        let stat = nix::sys::stat::fstat(&file).ok();
+        // A leftover is purged after 36 hours.
+        let _ = self.tmp.remove(&name.tmp());
+        stat.as_ref().map(files::modified)
+    }
+}
+
+/// From identity (base name without size) to current name and whether it is in `new`.
+type Names = HashMap<Vec<u8>, (Vec<u8>, bool)>;
+
+/// Finds renamed files by base name: one listing serves a whole command.
+#[derive(Default)]
+pub(crate) struct Finder {
+    listing: Option<Names>,
+    /// The listing has already given a name for the message at hand.
+    used: bool,
+}
+
+impl Finder {
+    /// Looks for the message's file and tells the snapshot its name. False, and the message is marked gone, if it
+    /// is in neither directory.
+    pub(crate) fn locate(
+        &mut self,
+        inner: &Inner,
+        snapshot: &mut Snapshot,
+        index: usize,
+    ) -> Result<bool> {
+        let Some(message) = snapshot.get(index).copied() else {
+            return Ok(false);
+        };
+        let identity = filename::identity(snapshot.name(&message));
+        if let Some((name, in_new)) = self.list(inner)?.get(&identity) {
+            let unchanged = name.as_slice() == snapshot.name(&message)
+                && *in_new == message.is_in_new()
+                && !message.is_unlocated();
+            if !unchanged {
+                let name = name.clone();
+                let in_new = *in_new;
+                let flags = message.flags();
+                snapshot.renamed(index, &name);
+                if let Some(message) = snapshot.messages.get_mut(index) {
+                    message.set_in_new(in_new);
+                    message.set_news(message.flags() != flags);
+                }
+            }
+            return Ok(true);
+        }
+        snapshot.mark_gone(index);
+        Ok(false)
+    }
+
+    /// The next look lists anew.
+    pub(crate) fn forget(&mut self) {
+        self.listing = None;
+    }
+
+    /// After a file was not where the snapshot says: a listing is as old as the command and may be outdated, too.
+    pub(crate) fn forget_if(&mut self, misled: bool) {
+        if misled && self.used {
+            self.forget();
+        }
+        self.used = misled;
+    }
+
+    fn list(&mut self, inner: &Inner) -> Result<&Names> {
+        if self.listing.is_none() {
+            let mut listing = Names::new();
+            // A listing beside renames can miss names: what several in a row miss is not there. A quiet one is
+            // enough alone.
+            for _ in 0..5 {
+                let before = (inner.cur.stamp()?, inner.new.stamp()?);
+                for (dir, in_new) in [(&inner.new, true), (&inner.cur, false)] {
+                    dir.list(|entry| {
+                        if !entry.name.starts_with(b".") {
+                            listing.insert(
+                                filename::identity(entry.name),
+                                (entry.name.to_vec(), in_new),
+                            );
+                        }
+                    })?;
+                }
+                if before == (inner.cur.stamp()?, inner.new.stamp()?) {
+                    break;
+                }
+            }
+            self.listing = Some(listing);
+        }
+        self.listing
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Io, "list", inner.cur.path()))
+    }
+}
+
+/// Magic numbers of file systems whose directories change behind this kernel's back.
+const NETWORK: [i64; 9] = [
+    0x6969,      // NFS
+    0x517b,      // SMB
+    0xff53_4d42, // CIFS
+    0xfe53_4d42, // SMB2
+    0x00c3_6400, // Ceph
+    0x6573_5546, // FUSE
+    0x0102_1997, // 9P
+    0x0116_1970, // GFS2
+    0x7461_636f, // OCFS2
+];
+
+/// True if the directory is on a network or otherwise shared file system.
+fn is_network<F: AsFd>(dir: &F) -> bool {
+    match nix::sys::statfs::fstatfs(dir) {
+        #[allow(
+            clippy::useless_conversion,
+            reason = "the type differs between architectures"
+        )]
+        Ok(stat) => NETWORK.contains(&i64::from(stat.filesystem_type().0)),
+        Err(_) => false,
+    }
+}

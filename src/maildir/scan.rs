@@ -1,0 +1,640 @@
+//! Reading a folder: list, match with the UID database, number what is new, tell what changed (contract: maildir 5.3;
+//! rules: architecture 4.1, shared-storage 6-11).
+//!
+//! A folder in which everything is numbered is read without the lock. Only when something must be written is the
+//! lock taken, and everything read again under it.
+//!
+//! A listing beside renames misses names, so absence counts only in a listing whose directory times were equal
+//! before and after it and old enough that no later change can hide behind them. Until then an absent message stays
+//! in the view and in the database.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::error::{Error, ErrorKind, Result};
+use super::filename::{self, TmpName};
+use super::files::{Dir, Stamp};
+use super::flags::Flags;
+use super::folder::{Folder, Inner, Mode};
+use super::keyword_files;
+use super::keywords::KeywordSet;
+use super::listing::{Listing, Matched, entry};
+use super::lock::Lock;
+use super::purge;
+use super::snapshot::{Diff, FolderStamps, Hidden, Message, Snapshot};
+use super::uiddb::{Found, UidDb};
+use crate::sys::log::{Level, log};
+
+/// How often a listing is repeated to settle what is absent, on a local file system.
+const RETRIES: u32 = 3;
+/// Tries to write the database beside others who take our lock away.
+const FENCED: u32 = 3;
+/// Longest base name that is numbered as it is: flags and the original's keyword files must fit behind it.
+const BASE_MAX: usize = 240;
+
+impl Inner {
+    /// The database, under the lock; one with a new UIDVALIDITY if nothing tells an old one.
+    pub(crate) fn read_db(&self, _lock: &Lock<'_>) -> Result<UidDb> {
+        match UidDb::read(&self.dir)? {
+            Found::Db(db) => Ok(db),
+            Found::NoValidity(mut db) => {
+                // The folder's lock is the root's lock when this is INBOX.
+                db.uid_validity = self.root.new_uid_validity(self.name.is_inbox())?;
+                db.needs_repair = true;
+                Ok(db)
+            }
+        }
+    }
+}
+
+/// Whose reading it is.
+struct Session<'a> {
+    mode: Mode,
+    /// UIDs of messages that this session knows to be gone.
+    gone: &'a BTreeSet<u32>,
+    previous: Option<&'a Snapshot>,
+}
+
+impl<'a> Session<'a> {
+    fn messages(&self) -> &'a [Message] {
+        self.previous.map_or(&[], Snapshot::messages)
+    }
+
+    /// UIDs whose files are there although this session has seen the message leave, or removed it itself: they
+    /// must not come back under these UIDs.
+    fn returned(&self, db: &UidDb, matched: &Matched) -> BTreeSet<u32> {
+        let highest = self.previous.map_or(0, |previous| previous.highest);
+        let mut before = self.messages().iter().peekable();
+        matched
+            .uids(db, true)
+            .take_while(|uid| *uid <= highest)
+            .filter(|uid| {
+                while before.next_if(|message| message.uid() < *uid).is_some() {}
+                let shown = before.next_if(|message| message.uid() == *uid).is_some();
+                !shown || self.gone.contains(uid)
+            })
+            .collect()
+    }
+}
+
+/// One complete reading of a folder.
+struct Reading {
+    db: UidDb,
+    listing: Listing,
+    matched: Matched,
+    /// UIDs that this reading gave or whose files it moved out of `new`.
+    fresh: BTreeSet<u32>,
+    hidden: Option<Hidden>,
+}
+
+impl Folder {
+    /// Reads the folder for SELECT or EXAMINE. Old files in `tmp/` are purged on the way.
+    ///
+    /// A full disk does not fail this: numbered messages are there, [`Snapshot::hidden`] tells of the others.
+    ///
+    /// # Errors
+    /// `NoSuchFolder` if it was deleted, `Locked` if another process keeps the lock, `Denied`, `Io` if the UID
+    /// database cannot be read or a new one not be written.
+    pub fn scan(&self, mode: Mode) -> Result<Snapshot> {
+        if mode == Mode::ReadWrite {
+            purge::tmp(&self.inner);
+        }
+        self.collect(mode, None)
+    }
+
+    /// Brings the snapshot up to date and says what changed. Costs four stats when nothing did.
+    ///
+    /// # Errors
+    /// As for [`Self::scan`], and `Recreated` when the mailbox is not the same any more; the snapshot is unchanged
+    /// then.
+    pub fn rescan(&self, snapshot: &mut Snapshot) -> Result<Diff> {
+        if !self.is_changed(snapshot)? {
+            return Ok(Diff::default());
+        }
+        let mode = if snapshot.read_only {
+            Mode::ReadOnly
+        } else {
+            Mode::ReadWrite
+        };
+        let fresh = self.collect(mode, Some(snapshot))?;
+        if fresh.uid_validity != snapshot.uid_validity {
+            return Err(Error::new(
+                ErrorKind::Recreated,
+                "rescan",
+                self.inner.dir.path(),
+            ));
+        }
+        let mut diff = Diff::between(snapshot, &fresh);
+        if !fresh.settled {
+            diff.again = Some(self.inner.window());
+        }
+        *snapshot = fresh;
+        Ok(diff)
+    }
+
+    /// True if the folder may differ from the snapshot: four stats, no listing. False is certain.
+    ///
+    /// # Errors
+    /// Directories that cannot be looked at.
+    pub fn is_changed(&self, snapshot: &Snapshot) -> Result<bool> {
+        if !snapshot.settled || snapshot.hidden.is_some() {
+            return Ok(true);
+        }
+        Ok(snapshot.stamps != Some(self.stamps()?))
+    }
+
+    fn stamps(&self) -> Result<FolderStamps> {
+        let inner = &self.inner;
+        Ok(FolderStamps {
+            cur: inner.cur.stamp()?,
+            new: inner.new.stamp()?,
+            keywords: inner.dir.stamp_of(keyword_files::DIRECTORY)?,
+            db: inner.dir.stamp_of(super::uiddb::NAME)?,
+        })
+    }
+
+    fn collect(&self, mode: Mode, previous: Option<&Snapshot>) -> Result<Snapshot> {
+        let gone: BTreeSet<u32> = previous
+            .into_iter()
+            .flat_map(|previous| &previous.messages)
+            .filter(|message| message.is_gone())
+            .map(Message::uid)
+            .collect();
+        let session = Session {
+            mode,
+            gone: &gone,
+            previous,
+        };
+        let mut fresh = BTreeSet::new();
+        let mut tries = 0;
+        loop {
+            let mut reading = self.read(&session)?;
+            fresh.append(&mut reading.fresh);
+            let unsure = !reading.listing.quiet
+                && reading
+                    .matched
+                    .uids(&reading.db, false)
+                    .any(|uid| !gone.contains(&uid));
+            if unsure && tries < RETRIES && !self.inner.network {
+                tries += 1;
+                std::thread::sleep(self.inner.window() + Duration::from_millis(1));
+                continue;
+            }
+            return self.view(&session, reading, &fresh);
+        }
+    }
+
+    /// Reads once: without the lock if there is nothing to write, else under it.
+    fn read(&self, session: &Session<'_>) -> Result<Reading> {
+        let inner = &self.inner;
+        if let Found::Db(mut db) = UidDb::read(&inner.dir)? {
+            if !db.needs_repair {
+                let listing = Listing::of(inner)?;
+                let mut matched = Matched::new(&db, &listing);
+                let writable = session.mode == Mode::ReadWrite;
+                if !writable {
+                    matched
+                        .unknown
+                        .retain(|position| is_storable(&listing, *position));
+                }
+                let moves = writable && listing.entries.iter().any(|entry| entry.in_new);
+                if matched.unknown.is_empty()
+                    && !moves
+                    && session.returned(&db, &matched).is_empty()
+                {
+                    if writable {
+                        self.drop_absent(session, &mut db, &listing, &mut matched);
+                    }
+                    return Ok(Reading {
+                        db,
+                        listing,
+                        matched,
+                        fresh: BTreeSet::new(),
+                        hidden: None,
+                    });
+                }
+            }
+        }
+        match self.read_locked(session) {
+            Err(error) if matches!(error.kind(), ErrorKind::NoSpace | ErrorKind::Denied) => {
+                self.read_degraded(error)
+            }
+            other => other,
+        }
+    }
+
+    /// Takes the entries of messages that are certainly gone out of the database, if nobody wrote it meanwhile.
+    /// Failing is harmless: the next scan has the same reason to try.
+    fn drop_absent(
+        &self,
+        session: &Session<'_>,
+        db: &mut UidDb,
+        listing: &Listing,
+        matched: &mut Matched,
+    ) {
+        let certain: BTreeSet<u32> = matched
+            .uids(db, false)
+            .filter(|uid| listing.quiet || session.gone.contains(uid))
+            .collect();
+        if certain.is_empty() {
+            return;
+        }
+        let inner = &self.inner;
+        let written = Lock::acquire(&inner.tmp, self.options()).and_then(|lock| {
+            matched.remove(db, &certain);
+            db.write(&inner.dir, &inner.tmp, &lock, self.options())
+        });
+        if let Err(error) = written {
+            self.warn(&error);
+        }
+    }
+
+    /// Logs a failure that does not fail the command, the first time in this session only.
+    pub(crate) fn warn(&self, error: &Error) {
+        if !self.inner.warned.swap(true, Ordering::Relaxed) {
+            log(Level::Err, format_args!("{error}"));
+        }
+    }
+
+    /// Reads, numbers, writes and moves under the folder's lock.
+    fn read_locked(&self, session: &Session<'_>) -> Result<Reading> {
+        let inner = &self.inner;
+        let options = self.options();
+        for _ in 0..FENCED {
+            let lock = Lock::acquire(&inner.tmp, options)?;
+            let mut db = inner.read_db(&lock)?;
+            let mut listing = Listing::of(inner)?;
+            let before = db.len();
+            let mut matched = Matched::new(&db, &listing);
+            let returned = session.returned(&db, &matched);
+            if !returned.is_empty() {
+                matched.remove(&mut db, &returned);
+                matched = Matched::new(&db, &listing);
+            }
+            if session.mode == Mode::ReadWrite {
+                self.resolve_conflicts(&mut listing, &mut matched);
+                if listing.quiet {
+                    let absent = matched.uids(&db, false).collect();
+                    matched.remove(&mut db, &absent);
+                }
+            }
+            self.heal_names(session.mode, &mut listing, &mut matched.unknown);
+            let dropped = db.len() != before;
+            match self.number(&mut db, &listing, &mut matched, dropped, &lock) {
+                Ok((fresh, hidden)) => {
+                    let mut reading = Reading {
+                        db,
+                        listing,
+                        matched,
+                        fresh,
+                        hidden,
+                    };
+                    if session.mode == Mode::ReadWrite {
+                        self.move_new(&mut reading);
+                    }
+                    return Ok(reading);
+                }
+                // Somebody took our lock away: whatever was decided under it is void.
+                Err(error) if error.kind() == ErrorKind::Locked => drop(lock),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(ErrorKind::Locked, "number", inner.dir.path()))
+    }
+
+    /// Gives UIDs to the unknown files and writes the database. If that cannot be written they stay unnumbered.
+    fn number(
+        &self,
+        db: &mut UidDb,
+        listing: &Listing,
+        matched: &mut Matched,
+        dropped: bool,
+        lock: &Lock<'_>,
+    ) -> Result<(BTreeSet<u32>, Option<Hidden>)> {
+        let inner = &self.inner;
+        let options = self.options();
+        let before = (db.len(), db.uid_next);
+        let mut fresh = BTreeSet::new();
+        let mut result = Ok(());
+        for position in &matched.unknown {
+            let Some(entry) = entry(listing, *position) else {
+                continue;
+            };
+            match db.assign(filename::base(listing.name(entry)), &inner.dir) {
+                Ok(uid) => {
+                    fresh.insert(uid);
+                    matched.found.push(Some(*position));
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        let added = db.len() - before.0;
+        if result.is_ok() && (added > 0 || dropped || db.needs_repair) {
+            let only_added = !dropped && !db.needs_repair && !inner.network;
+            result = match only_added && added > 0 {
+                true => db.extend(added, &inner.dir, &inner.tmp, lock, options),
+                false => Ok(false),
+            }
+            .and_then(|extended| match extended {
+                true => Ok(()),
+                false => db.write(&inner.dir, &inner.tmp, lock, options),
+            });
+        }
+        let Err(error) = result else {
+            matched.unknown.clear();
+            return Ok((fresh, None));
+        };
+        if error.kind() == ErrorKind::Locked || db.stamp().is_none() {
+            // Fenced off, or there is not even a UIDVALIDITY that will stay.
+            return Err(error);
+        }
+        self.warn(&error);
+        let count = matched.unknown.len();
+        db.uid_next = before.1;
+        db.retain(|position| position < before.0);
+        matched.found.truncate(before.0);
+        Ok((
+            BTreeSet::new(),
+            (count > 0).then_some(Hidden { count, error }),
+        ))
+    }
+
+    /// What can be shown when nothing can be written: the numbered messages.
+    fn read_degraded(&self, error: Error) -> Result<Reading> {
+        let Found::Db(db) = UidDb::read(&self.inner.dir)? else {
+            return Err(error);
+        };
+        let listing = Listing::of(&self.inner)?;
+        let matched = Matched::new(&db, &listing);
+        let count = matched.unknown.len();
+        self.warn(&error);
+        Ok(Reading {
+            db,
+            listing,
+            matched,
+            fresh: BTreeSet::new(),
+            hidden: (count > 0).then_some(Hidden { count, error }),
+        })
+    }
+
+    /// A file in `new` whose base name `cur` has already: the same file is unlinked there (a move was cut short), a
+    /// different one gets a name of its own and is a message of its own.
+    fn resolve_conflicts(&self, listing: &mut Listing, matched: &mut Matched) {
+        for position in std::mem::take(&mut matched.conflicts) {
+            let Some(listed) = entry(listing, position).copied() else {
+                continue;
+            };
+            let base = filename::base(listing.name(&listed)).to_vec();
+            let twin = listing.entries.iter().any(|other| {
+                !other.in_new
+                    && other.inode == listed.inode
+                    && filename::base(listing.name(other)) == base
+            });
+            if twin {
+                if let Err(error) = self.inner.new.remove(listing.name(&listed)) {
+                    log(Level::Err, format_args!("{error}"));
+                }
+            } else if self.give_new_name(listing, position) {
+                matched.unknown.push(position);
+            }
+        }
+    }
+
+    /// Renames files whose names the UID database cannot hold. Those that stay are left out.
+    fn heal_names(&self, mode: Mode, listing: &mut Listing, unknown: &mut Vec<u32>) {
+        unknown.retain(|position| {
+            is_storable(listing, *position)
+                || (mode == Mode::ReadWrite && self.give_new_name(listing, *position))
+        });
+    }
+
+    /// Gives the file at `position` a fresh name in its directory, keeping its flags. True if that worked.
+    fn give_new_name(&self, listing: &mut Listing, position: u32) -> bool {
+        let Some(listed) = entry(listing, position).copied() else {
+            return false;
+        };
+        let dir = if listed.in_new {
+            &self.inner.new
+        } else {
+            &self.inner.cur
+        };
+        let old = listing.name(&listed).to_vec();
+        let Ok(Some(stat)) = dir.stat(&old) else {
+            return false;
+        };
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let mut new =
+            TmpName::new("", &self.options().host).message(stat.st_dev, stat.st_ino, size);
+        if !listed.in_new {
+            new.extend_from_slice(b":2,");
+            new = filename::with_flags(&new, filename::flags(&old));
+        }
+        match dir.rename(&old, dir, &new) {
+            Ok(()) => {
+                log(
+                    Level::Warning,
+                    format_args!(
+                        "{}: unusable name, renamed to {}",
+                        dir.path_of(&old).display(),
+                        new.escape_ascii()
+                    ),
+                );
+                if let Ok(index) = usize::try_from(position) {
+                    listing.rename(index, &new, listed.in_new);
+                }
+                true
+            }
+            Err(errno) => {
+                log_rename(dir, &old, dir, &new, errno);
+                false
+            }
+        }
+    }
+
+    /// Moves the numbered files from `new` to `cur`; what arrives there through us is recent.
+    fn move_new(&self, reading: &mut Reading) {
+        let inner = &self.inner;
+        let Reading {
+            db,
+            listing,
+            matched,
+            fresh,
+            ..
+        } = reading;
+        for (position, found) in matched.found.iter().enumerate() {
+            let Some(found) = *found else { continue };
+            let Some(listed) = entry(listing, found).copied() else {
+                continue;
+            };
+            if !listed.in_new {
+                continue;
+            }
+            let old = listing.name(&listed).to_vec();
+            let mut new = old.clone();
+            if memchr::memchr(b':', &new).is_none() {
+                new.extend_from_slice(b":2,");
+            }
+            match inner.new.rename(&old, &inner.cur, &new) {
+                Ok(()) => {
+                    if let Ok(index) = usize::try_from(found) {
+                        listing.rename(index, &new, false);
+                    }
+                    if let Some((uid, _)) = db.entry(position) {
+                        fresh.insert(uid);
+                    }
+                }
+                Err(errno) => log_rename(&inner.new, &old, &inner.cur, &new, errno),
+            }
+        }
+    }
+
+    /// Makes the session's view from a reading.
+    fn view(
+        &self,
+        session: &Session<'_>,
+        reading: Reading,
+        fresh: &BTreeSet<u32>,
+    ) -> Result<Snapshot> {
+        let Reading {
+            db,
+            listing,
+            matched,
+            hidden,
+            ..
+        } = reading;
+        let mut view = Snapshot::new(db.uid_validity, session.mode == Mode::ReadOnly);
+        view.uid_next = db.uid_next;
+        view.hidden = hidden;
+        view.reserve(db.len(), listing.names.len() + listing.entries.len());
+        let mut before = session.messages().iter().peekable();
+        let mut unsure = false;
+        for position in 0..db.len() {
+            let Some((uid, base)) = db.entry(position) else {
+                continue;
+            };
+            while before.next_if(|message| message.uid() < uid).is_some() {}
+            let before = before.next_if(|message| message.uid() == uid);
+            let found = matched
+                .found
+                .get(position)
+                .copied()
+                .flatten()
+                .and_then(|found| entry(&listing, found));
+            match found {
+                Some(listed) => {
+                    let name = listing.name(listed);
+                    let mut message = Message::new(uid, filename::flags(name));
+                    message.set_in_new(listed.in_new);
+                    message.set_recent(
+                        before.is_some_and(Message::is_recent)
+                            || listed.in_new
+                            || (fresh.contains(&uid) && filename::has_info(name)),
+                    );
+                    view.push(message, name);
+                }
+                None if session.gone.contains(&uid) || listing.quiet => {}
+                None => {
+                    // Perhaps only missed: it stays as it was.
+                    unsure = true;
+                    match (session.previous, before) {
+                        (Some(previous), Some(message)) => {
+                            view.push(*message, previous.name(message));
+                        }
+                        _ => {
+                            let mut message = Message::new(uid, Flags::NONE);
+                            message.set_unlocated(true);
+                            view.push(message, base);
+                        }
+                    }
+                }
+            }
+        }
+        view.highest = view
+            .messages
+            .last()
+            .map_or(0, Message::uid)
+            .max(session.previous.map_or(0, |previous| previous.highest));
+        // Keyword numbers must mean the same in both views.
+        if let Some(previous) = session.previous {
+            view.table = previous.table.clone();
+        }
+        let keywords = self.load_keywords(&mut view, session.mode, listing.quiet && !unsure)?;
+        view.settled = listing.settled
+            && !unsure
+            && keywords.is_none_or(|stamp| {
+                self.inner
+                    .now()
+                    .is_some_and(|now| !stamp.is_racy(now, self.inner.window()))
+            });
+        view.stamps = listing.stamps.map(|(cur, new)| FolderStamps {
+            cur,
+            new,
+            keywords,
+            db: db.stamp(),
+        });
+        Ok(view)
+    }
+
+    /// Loads the keywords of all messages of the view; the stamp of their directory.
+    pub(crate) fn load_keywords(
+        &self,
+        view: &mut Snapshot,
+        mode: Mode,
+        complete: bool,
+    ) -> Result<Option<Stamp>> {
+        let inner = &self.inner;
+        if inner.dir.stat(keyword_files::DIRECTORY)?.is_none() {
+            return Ok(None);
+        }
+        let mut table = std::mem::take(&mut view.table);
+        let mut sets = vec![KeywordSet::EMPTY; view.len()];
+        let index = view.index();
+        let stamp = keyword_files::load(
+            &inner.dir,
+            &inner.tmp,
+            self.options(),
+            &keyword_files::Known {
+                index: &index,
+                complete: complete && view.hidden.is_none(),
+                tidy: mode == Mode::ReadWrite,
+            },
+            &mut table,
+            &mut sets,
+        );
+        drop(index);
+        view.table = table;
+        for (position, set) in sets.into_iter().enumerate() {
+            view.set_keywords(position, set);
+        }
+        stamp
+    }
+}
+
+fn log_rename(from: &Dir, old: &[u8], to: &Dir, new: &[u8], errno: Errno) {
+    log(
+        Level::Err,
+        format_args!(
+            "rename({},{}) failed: {}",
+            from.path_of(old).display(),
+            to.path_of(new).display(),
+            errno.desc()
+        ),
+    );
+}
+
+/// True if the UID database can hold the base name of the file at `position`.
+fn is_storable(listing: &Listing, position: u32) -> bool {
+    entry(listing, position).is_some_and(|entry| {
+        let base = filename::base(listing.name(entry));
+        filename::storable(base) && base.len() <= BASE_MAX
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,506 @@
+//! `courierimapuiddb`: which message has which UID (contract: maildir 5; rules: shared-storage 6-9).
+//!
+//! ```text
+//! 1 UIDVALIDITY UIDNEXT
+//! UID BASENAME
+//! ```
+//!
+//! The reader repairs and never renumbers: lines that make no sense are skipped, of two lines with one UID or one
+//! name the first wins, UIDNEXT is raised above every UID. A damaged header is completed from
+//! `courierimapuidmark`, our own redundant copy: `1 UIDVALIDITY HIGHWATER`, where HIGHWATER is above every UID ever
+//! given. It is rewritten only when UIDNEXT passes it, which its slack of [`SLACK`] makes rare; the original ignores
+//! it. Only a folder without both files gets a new UIDVALIDITY.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt;
+
+use nix::errno::Errno;
+
+use super::error::{Error, ErrorKind, Result};
+use super::filename;
+use super::files::{self, Dir, Stamp};
+use super::lock::Lock;
+use super::options::{Options, Sync};
+
+/// The file's name in the folder.
+pub(crate) const NAME: &[u8] = b"courierimapuiddb";
+const MARK: &[u8] = b"courierimapuidmark";
+
+/// How far the high-water mark is ahead of UIDNEXT when it is written.
+const SLACK: u32 = 1000;
+
+/// Largest file read: far above a million messages with names of 255 bytes.
+const LIMIT: u64 = 1 << 30;
+
+/// Digits of UIDNEXT as we write it: fixed, so that it can be raised in place.
+const NEXT_DIGITS: usize = 10;
+
+/// A parsed database.
+#[derive(Debug, Default)]
+pub(crate) struct UidDb {
+    pub(crate) uid_validity: u32,
+    pub(crate) uid_next: u32,
+    /// Sorted by UID, each UID and each name once.
+    entries: Vec<Entry>,
+    /// The names, one after the other.
+    names: Vec<u8>,
+    /// What was read; `None` for a database that is not on disk yet.
+    stamp: Option<Stamp>,
+    /// The file does not say what this says: write it at the next occasion.
+    pub(crate) needs_repair: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    uid: u32,
+    start: u32,
+    length: u16,
+}
+
+/// What a look at the folder's files found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A usable database, possibly repaired in memory.
+    Db(UidDb),
+    /// Nothing tells a UIDVALIDITY: a new mailbox, or one whose header is lost. UIDs that could still be read are
+    /// in here.
+    NoValidity(UidDb),
+}
+
+impl UidDb {
+    /// Reads the folder's database.
+    ///
+    /// # Errors
+    /// Failures to read other than absence, after one more try: EACCES, EIO. The caller must not renumber then.
+    pub(crate) fn read(dir: &Dir) -> Result<Found> {
+        let read = match dir.read(NAME, LIMIT) {
+            // A stale handle or a transient error: a fresh open decides.
+            Err(error) if matches!(error.errno(), Some(Errno::ESTALE | Errno::EIO)) => {
+                dir.read(NAME, LIMIT)
+            }
+            other => other,
+        }?;
+        let (bytes, stamp) = match read {
+            Some((bytes, stamp)) => (bytes, Some(stamp)),
+            None => (Vec::new(), None),
+        };
+        let (header, mut db) = parse(&bytes);
+        db.stamp = stamp;
+        let above = db
+            .entries
+            .last()
+            .map_or(1, |entry| entry.uid.saturating_add(1));
+        if let Some((uid_validity, Some(uid_next))) = header {
+            db.uid_validity = uid_validity;
+            db.uid_next = uid_next;
+            if uid_next < above {
+                // Somebody's damage: the mark knows better than the highest UID that is left.
+                let mark = read_mark(dir).filter(|mark| mark.0 == uid_validity);
+                db.uid_next = above.max(mark.map_or(0, |mark| mark.1));
+                db.needs_repair = true;
+            }
+            return Ok(Found::Db(db));
+        }
+        db.needs_repair = true;
+        match (header, read_mark(dir)) {
+            (Some((uid_validity, None)), Some(mark)) if mark.0 == uid_validity => {
+                db.uid_validity = uid_validity;
+                db.uid_next = above.max(mark.1);
+            }
+            (Some((uid_validity, None)), _) => {
+                // The highest UID ever given is unknown; the slack keeps expunged ones from coming back.
+                db.uid_validity = uid_validity;
+                db.uid_next = above.saturating_add(SLACK);
+            }
+            (_, Some(mark)) => {
+                db.uid_validity = mark.0;
+                db.uid_next = above.max(mark.1);
+            }
+            _ => {
+                db.uid_next = above;
+                return Ok(Found::NoValidity(db));
+            }
+        }
+        Ok(Found::Db(db))
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The entry at `index` in UID order.
+    pub(crate) fn entry(&self, index: usize) -> Option<(u32, &[u8])> {
+        let entry = self.entries.get(index)?;
+        Some((entry.uid, self.name(entry)?))
+    }
+
+    fn name(&self, entry: &Entry) -> Option<&[u8]> {
+        let start = usize::try_from(entry.start).ok()?;
+        self.names.get(start..start + usize::from(entry.length))
+    }
+
+    /// From base name to position.
+    pub(crate) fn index(&self) -> HashMap<&[u8], u32> {
+        let mut index = HashMap::with_capacity(self.entries.len());
+        for (position, entry) in self.entries.iter().enumerate() {
+            if let (Some(name), Ok(position)) = (self.name(entry), u32::try_from(position)) {
+                index.insert(name, position);
+            }
+        }
+        index
+    }
+
+    /// Identity of the file that this was read from.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        self.stamp
+    }
+
+    /// Gives the next UID to `base`.
+    ///
+    /// # Errors
+    /// `Exhausted` when 2^32-1 is reached.
+    pub(crate) fn assign(&mut self, base: &[u8], dir: &Dir) -> Result<u32> {
+        let uid = self.uid_next;
+        let next = uid
+            .checked_add(1)
+            .ok_or_else(|| Error::new(ErrorKind::Exhausted, "number", dir.path()))?;
+        self.push(uid, base);
+        self.uid_next = next;
+        Ok(uid)
+    }
+
+    /// Adds an entry with a UID above all others.
+    pub(crate) fn push(&mut self, uid: u32, base: &[u8]) {
+        if let (Ok(start), Ok(length)) =
+            (u32::try_from(self.names.len()), u16::try_from(base.len()))
+        {
+            self.names.extend_from_slice(base);
+            self.entries.push(Entry { uid, start, length });
+        }
+    }
+
+    /// Drops the entries for which `keep` says false.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut position = 0;
+        self.entries.retain(|_| {
+            position += 1;
+            keep(position - 1)
+        });
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(40 + self.names.len() + self.entries.len() * 12);
+        // Writing to a Vec cannot fail.
+        let _ = writeln!(
+            bytes,
+            "1 {} {:0width$}",
+            self.uid_validity,
+            self.uid_next,
+            width = NEXT_DIGITS
+        );
+        for entry in &self.entries {
+            if let Some(name) = self.name(entry) {
+                encode_line(&mut bytes, entry.uid, name);
+            }
+        }
+        bytes
+    }
+
+    /// Makes this the folder's database: durable before it returns, the old file untouched on failure.
+    ///
+    /// # Errors
+    /// `Locked` if the lock was lost or another process wrote meanwhile: read again and decide anew. Otherwise why
+    /// the file cannot be written.
+    pub(crate) fn write(
+        &mut self,
+        dir: &Dir,
+        tmp: &Dir,
+        lock: &Lock<'_>,
+        options: &Options,
+    ) -> Result<()> {
+        self.raise_mark(dir, tmp, options)?;
+        self.check_fence(dir, lock)?;
+        let stat = files::replace_file(
+            tmp,
+            dir,
+            NAME,
+            &self.encode(),
+            "imapuid",
+            &options.host,
+            options.sync != Sync::Never,
+        )?;
+        // rename() moved the ctime.
+        self.stamp = dir.stamp_of(NAME)?.or_else(|| Some(Stamp::of(&stat)));
+        self.needs_repair = false;
+        Ok(())
+    }
+
+    /// Makes the last `added` entries durable by extending the file in place: UIDNEXT first, then the lines, so
+    /// that whatever survives a crash never lets a UID be given twice. False if the file does not have our form
+    /// or does not allow it; use [`Self::write`] then.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) fn extend(
+        &mut self,
+        added: usize,
+        dir: &Dir,
+        tmp: &Dir,
+        lock: &Lock<'_>,
+        options: &Options,
+    ) -> Result<bool> {
+        if self.needs_repair || self.stamp.is_none() {
+            return Ok(false);
+        }
+        self.raise_mark(dir, tmp, options)?;
+        self.check_fence(dir, lock)?;
+        let first = self.entries.len().saturating_sub(added);
+        let mut lines = Vec::new();
+        for entry in self.entries.get(first..).unwrap_or_default() {
+            if let Some(name) = self.name(entry) {
+                encode_line(&mut lines, entry.uid, name);
+            }
+        }
+        let done = extend_in_place(
+            dir,
+            self.uid_validity,
+            self.uid_next,
+            &mut lines,
+            options.sync != Sync::Never,
+        )?;
+        if done {
+            self.stamp = dir.stamp_of(NAME)?;
+        }
+        Ok(done)
+    }
+
+    /// The lock must be ours and the file what we read.
+    fn check_fence(&self, dir: &Dir, lock: &Lock<'_>) -> Result<()> {
+        if lock.is_ours()? && dir.stamp_of(NAME)? == self.stamp {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Locked, "replace", &dir.path_of(NAME)))
+        }
+    }
+
+    /// Writes a new high-water mark if UIDNEXT has passed the old one.
+    fn raise_mark(&self, dir: &Dir, tmp: &Dir, options: &Options) -> Result<()> {
+        if read_mark(dir).is_some_and(|mark| mark.0 == self.uid_validity && mark.1 >= self.uid_next)
+        {
+            return Ok(());
+        }
+        let content = format!(
+            "1 {} {}\n",
+            self.uid_validity,
+            self.uid_next.saturating_add(SLACK)
+        );
+        files::replace_file(
+            tmp,
+            dir,
+            MARK,
+            content.as_bytes(),
+            "imapuid",
+            &options.host,
+            options.sync != Sync::Never,
+        )?;
+        Ok(())
+    }
+}
+
+/// Puts an empty database and its mark into a folder that is being made and nobody can see yet.
+pub(crate) fn create(dir: &Dir, uid_validity: u32, durable: bool) -> Result<()> {
+    let db = format!("1 {uid_validity} {:0width$}\n", 1, width = NEXT_DIGITS);
+    let mark = format!("1 {uid_validity} {}\n", 1 + SLACK);
+    for (name, content) in [(NAME, db), (MARK, mark)] {
+        let file = dir.create(name, 0o644)?;
+        files::write_all(&file, content.as_bytes(), durable, &dir.path_of(name))?;
+    }
+    Ok(())
+}
+
+/// UIDVALIDITY and UIDNEXT of a folder from the first line alone; `None` if there is no readable header.
+pub(crate) fn read_header(dir: &Dir) -> Result<Option<(u32, u32)>> {
+    let Some((file, _)) = dir.open_file(NAME)? else {
+        return Ok(None);
+    };
+    let mut start = [0_u8; 128];
+    let length = file
+        .read_at(&mut start, 0)
+        .map_err(|error| Error::std("read", &dir.path_of(NAME), &error))?;
+    Ok(
+        match parse_header(start.get(..length).unwrap_or_default()) {
+            Some((uid_validity, Some(uid_next))) => Some((uid_validity, uid_next)),
+            _ => None,
+        },
+    )
+}
+
+fn encode_line(bytes: &mut Vec<u8>, uid: u32, name: &[u8]) {
+    // Writing to a Vec cannot fail.
+    let _ = write!(bytes, "{uid} ");
+    bytes.extend_from_slice(name);
+    bytes.push(b'\n');
+}
+
+/// Raises UIDNEXT in the header and appends `lines`; false if the header is not in our fixed-width form.
+fn extend_in_place(
+    dir: &Dir,
+    uid_validity: u32,
+    uid_next: u32,
+    lines: &mut Vec<u8>,
+    durable: bool,
+) -> Result<bool> {
+    let error =
+        |operation, error: &std::io::Error| Error::std(operation, &dir.path_of(NAME), error);
+    let prefix = format!("1 {uid_validity} ");
+    let mut header = vec![0_u8; prefix.len() + NEXT_DIGITS + 1];
+    let Some((file, stat)) = dir.open_for_update(NAME)? else {
+        return Ok(false);
+    };
+    if file.read_exact_at(&mut header, 0).is_err()
+        || !header.starts_with(prefix.as_bytes())
+        || header.last() != Some(&b'\n')
+        || !header
+            .get(prefix.len()..prefix.len() + NEXT_DIGITS)
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
+    {
+        return Ok(false);
+    }
+    let end = u64::try_from(stat.st_size).unwrap_or(0);
+    let mut last = [0_u8];
+    file.read_exact_at(&mut last, end.saturating_sub(1))
+        .map_err(|cause| error("read", &cause))?;
+    if last != *b"\n" {
+        // A line torn by a crash: end it, so that it costs one message its UID and not two.
+        lines.insert(0, b'\n');
+    }
+    let sync = || {
+        if durable {
+            nix::unistd::fdatasync(&file)
+                .map_err(|errno| Error::io("fdatasync", &dir.path_of(NAME), errno))
+        } else {
+            Ok(())
+        }
+    };
+    let next = format!("{uid_next:0width$}", width = NEXT_DIGITS);
+    let at = u64::try_from(prefix.len()).unwrap_or(0);
+    file.write_all_at(next.as_bytes(), at)
+        .map_err(|cause| error("write", &cause))?;
+    sync()?;
+    let written = file
+        .write_all_at(lines, end)
+        .map_err(|cause| error("write", &cause))
+        .and_then(|()| sync());
+    if let Err(cause) = written {
+        // Back to what it was, but for the gap in the numbers; a failure to do so leaves lines that name no
+        // message, which every reader drops.
+        let _ = file.set_len(end);
+        return Err(cause);
+    }
+    Ok(true)
+}
+
+/// UIDVALIDITY, and UIDNEXT if that is readable too.
+type Header = Option<(u32, Option<u32>)>;
+
+/// Reads the first line. A version other than 1 makes it worthless, as does a UIDVALIDITY of 0.
+fn parse_header(bytes: &[u8]) -> Header {
+    let line = bytes.split(|byte| *byte == b'\n').next()?;
+    let mut fields = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|field| !field.is_empty());
+    if fields.next()? != b"1" {
+        return None;
+    }
+    let uid_validity = number(fields.next()?).filter(|value| *value > 0)?;
+    Some((
+        uid_validity,
+        fields.next().and_then(number).filter(|value| *value > 0),
+    ))
+}
+
+fn number(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    digits.iter().try_fold(0_u32, |value, digit| {
+        value.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
+    })
+}
+
+/// Parses a whole file. Never fails: what makes no sense is left out, and `needs_repair` says so.
+fn parse(bytes: &[u8]) -> (Header, UidDb) {
+    let header = parse_header(bytes);
+    let mut db = UidDb::default();
+    let mut ascending = true;
+    let mut last = 0;
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    // A file that lost its first line still has its entries; a real header never looks like one that matters.
+    let salvage = header.is_none().then_some(first);
+    for line in salvage.into_iter().chain(lines) {
+        let Some((uid, name)) = parse_line(line) else {
+            continue;
+        };
+        if uid <= last {
+            ascending = false;
+        }
+        last = uid;
+        db.push(uid, name);
+    }
+    if !ascending {
+        db.entries.sort_by_key(|entry| entry.uid);
+        let before = db.entries.len();
+        db.entries.dedup_by_key(|entry| entry.uid);
+        db.needs_repair = db.entries.len() != before;
+    }
+    drop_repeated_names(&mut db);
+    (header, db)
+}
+
+/// A name keeps its lowest UID.
+fn drop_repeated_names(db: &mut UidDb) {
+    let index = db.index();
+    if index.len() == db.entries.len() {
+        return;
+    }
+    let mut seen = std::collections::HashSet::new();
+    let keep: Vec<bool> = (0..db.entries.len())
+        .map(|position| {
+            db.entry(position)
+                .is_some_and(|(_, name)| seen.insert(name.to_vec()))
+        })
+        .collect();
+    db.retain(|position| keep.get(position).copied().unwrap_or(false));
+    db.needs_repair = true;
+}
+
+fn parse_line(line: &[u8]) -> Option<(u32, &[u8])> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let uid = number(line.get(..digits)?).filter(|uid| *uid > 0 && *uid < u32::MAX)?;
+    let rest = line.get(digits..)?;
+    let name = rest.trim_ascii_start();
+    // Without white space between them this is not a line of ours; such names are never written either.
+    if name.len() == rest.len()
+        || name.len() > 1024
+        || !filename::storable(name)
+        || memchr::memchr3(b':', b'/', 0, name).is_some()
+    {
+        return None;
+    }
+    Some((uid, name))
+}
+
+/// UIDVALIDITY and high-water mark of our redundant copy. Any fault in it makes it absent.
+fn read_mark(dir: &Dir) -> Option<(u32, u32)> {
+    let (bytes, _) = dir.read(MARK, 128).ok()??;
+    match parse_header(&bytes) {
+        Some((uid_validity, Some(next))) => Some((uid_validity, next)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
