@@ -25,6 +25,8 @@ pub struct Account {
     pub gid: u32,
     /// Home directory; the maildir is `Maildir` in it.
     pub home: PathBuf,
+    /// The maildir as userdb names it, relative to the home or absolute.
+    pub maildir_field: String,
     /// Account options, `name=value,...`; may be empty.
     pub options: String,
 }
@@ -46,6 +48,7 @@ impl Account {
             uid: ids.0,
             gid: ids.1,
             home: homes.join(name),
+            maildir_field: "Maildir".to_owned(),
             options: String::new(),
         };
         account.directory(&account.home)?;
@@ -147,11 +150,12 @@ impl Account {
             format!("|options={}", self.options)
         };
         format!(
-            "{}\tuid={}|gid={}|home={}|mail=Maildir{options}|systempw={}\n",
+            "{}\tuid={}|gid={}|home={}|mail={}{options}|systempw={}\n",
             self.name,
             self.uid,
             self.gid,
             self.home.display(),
+            self.maildir_field,
             password_hash(&self.password),
         )
     }

@@ -75,6 +75,12 @@ pub struct Setup {
     pub guests: Vec<Account>,
     /// Account options by name, as in userdb's `options`.
     pub options: BTreeMap<String, String>,
+    /// What userdb says of an account's maildir, by name, where that is not `Maildir`.
+    pub maildirs: BTreeMap<String, String>,
+    /// What couriertcpd runs instead of imaplogin.
+    pub command: Option<Vec<OsString>>,
+    /// What imaplogin runs instead of imapd.
+    pub session_program: Option<PathBuf>,
     /// Settings that differ from [`SETTINGS`]; they win.
     pub environment: BTreeMap<String, String>,
     /// Start no authdaemond.
@@ -93,6 +99,9 @@ impl Setup {
             accounts: names.iter().map(|&name| name.to_owned()).collect(),
             guests: Vec::new(),
             options: BTreeMap::new(),
+            maildirs: BTreeMap::new(),
+            command: None,
+            session_program: None,
             environment: BTreeMap::new(),
             without_authdaemond: false,
             cgroup: None,
@@ -160,6 +169,9 @@ impl Server {
         for name in &setup.accounts {
             let mut account = Account::create(&top.join("home"), name, PASSWORD, ids)?;
             account.options = setup.options.get(name).cloned().unwrap_or_default();
+            if let Some(maildir) = setup.maildirs.get(name) {
+                account.maildir_field.clone_from(maildir);
+            }
             accounts.push(account);
         }
         write_configuration(top, &accounts)?;
@@ -268,17 +280,25 @@ impl Launcher<'_> {
             }
             (side, _) => self.command(side, "couriertcpd", "/usr/sbin/couriertcpd")?,
         };
-        let imaplogin = program(
-            parts.login,
-            "imaplogin",
-            "/usr/lib/courier/courier/imaplogin",
-        )?;
-        let imapd = program(parts.session, "imapd", "/usr/bin/imapd")?;
         command
             .args(["-address=127.0.0.1", "-maxprocs=300", "-maxperip=300"])
             .args(["-nodnslookup", "-noidentlookup"])
-            .arg(port.to_string())
-            .args([imaplogin, imapd])
+            .arg(port.to_string());
+        if let Some(program) = &self.setup.command {
+            command.args(program);
+            return Ok(command);
+        }
+        let imapd = match &self.setup.session_program {
+            Some(program) => program.clone(),
+            None => program(parts.session, "imapd", "/usr/bin/imapd")?,
+        };
+        command
+            .arg(program(
+                parts.login,
+                "imaplogin",
+                "/usr/lib/courier/courier/imaplogin",
+            )?)
+            .arg(imapd)
             .arg("Maildir");
         Ok(command)
     }
