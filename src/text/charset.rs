@@ -1,11 +1,13 @@
 //! The one door to character set conversion: a label as found in mail or in SEARCH CHARSET, bytes in, UTF-8 out.
 //!
-//! UTF-8, US-ASCII and ISO-8859-1 are done here; everything else by `encoding_rs`. Conversion never fails: what cannot
+//! UTF-8, US-ASCII, ISO-8859-1 and UTF-7 are done here; everything else by `encoding_rs`. Conversion never fails: what cannot
 //! be converted becomes U+FFFD. Only a label nobody knows is an error, for the caller to decide about.
 
 use std::borrow::Cow;
 
 use encoding_rs::{CoderResult, Encoding};
+
+use super::utf7;
 
 /// Labels of mail that `encoding_rs` knows under another name only.
 const ALIASES: [(&str, &str); 12] = [
@@ -29,6 +31,7 @@ enum Charset {
     /// Declared ASCII: bytes ≥ 0x80 are taken for UTF-8 where they are that.
     Ascii,
     Latin1,
+    Utf7,
     Other(&'static Encoding),
 }
 
@@ -49,6 +52,9 @@ fn find(label: &[u8]) -> Option<Charset> {
     }
     if is(&["iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "l1"]) {
         return Some(Charset::Latin1);
+    }
+    if is(&["utf-7", "unicode-1-1-utf-7"]) {
+        return Some(Charset::Utf7);
     }
     let alias = ALIASES
         .iter()
@@ -75,6 +81,11 @@ pub fn decode<'a>(label: &[u8], bytes: &'a [u8]) -> Option<Cow<'a, str>> {
         Charset::Utf8 => String::from_utf8_lossy(bytes),
         Charset::Ascii => guess(bytes),
         Charset::Latin1 => latin1(bytes),
+        Charset::Utf7 => {
+            let mut out = String::with_capacity(bytes.len());
+            utf7::Decoder::default().push(bytes, true, &mut out);
+            Cow::Owned(out)
+        }
         Charset::Other(encoding) => encoding.decode_without_bom_handling(bytes).0,
     })
 }
@@ -119,6 +130,7 @@ enum State {
     /// The bytes of a sequence cut off by the end of the last piece; at most 3.
     Utf8(Vec<u8>),
     Latin1,
+    Utf7(utf7::Decoder),
     Other(Box<encoding_rs::Decoder>),
 }
 
@@ -129,6 +141,7 @@ impl Decoder {
         Some(Self(match find(label)? {
             Charset::Utf8 | Charset::Ascii => State::Utf8(Vec::new()),
             Charset::Latin1 => State::Latin1,
+            Charset::Utf7 => State::Utf7(utf7::Decoder::default()),
             Charset::Other(encoding) => {
                 State::Other(Box::new(encoding.new_decoder_without_bom_handling()))
             }
@@ -139,6 +152,7 @@ impl Decoder {
     pub fn push(&mut self, bytes: &[u8], last: bool, out: &mut String) {
         match &mut self.0 {
             State::Latin1 => out.extend(bytes.iter().map(|&byte| latin1_char(byte))),
+            State::Utf7(decoder) => decoder.push(bytes, last, out),
             State::Utf8(carry) => push_utf8(carry, bytes, last, out),
             State::Other(decoder) => {
                 let mut rest = bytes;

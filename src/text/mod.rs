@@ -7,6 +7,7 @@
 //! - [`mutf7`]: mailbox names on the wire.
 //! - [`pattern`]: the wildcards of LIST and LSUB.
 //! - [`rfc2047`]: encoded words in headers.
+//! - [`utf7`]: UTF-7 in mail.
 
 pub mod base64;
 pub mod casefold;
@@ -15,3 +16,4 @@ pub mod date;
 pub mod mutf7;
 pub mod pattern;
 pub mod rfc2047;
+pub mod utf7;
