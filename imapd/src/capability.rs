@@ -31,8 +31,10 @@ const SESSION: &[&str] = &[
     "MOVE",
     "LIST-EXTENDED",
     "LIST-STATUS",
+    "SPECIAL-USE",
     "ESEARCH",
     "WITHIN",
+    "MULTIAPPEND",
 ];
 
 /// Words that only imaplogin acts on, besides those of [`Stage::Login`].
@@ -93,6 +95,9 @@ pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> Str
         }
         Stage::Session => add("LITERAL+"),
     }
+    if filled("IMAP_MOVE_EXPUNGE_TO_TRASH").is_some_and(|value| is_on(&value)) {
+        add("XMAGICTRASH");
+    }
     add("ENABLE");
     add("UTF8=ACCEPT");
     words.join(" ")
@@ -136,7 +141,7 @@ mod tests {
         assert_eq!(
             list(&[("IMAP_CAPABILITY", old)], Stage::Session),
             "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE AUTH=PLAIN IDLE ID UNSELECT MOVE LIST-EXTENDED LIST-STATUS \
-             ESEARCH WITHIN LITERAL+ ENABLE UTF8=ACCEPT"
+             SPECIAL-USE ESEARCH WITHIN MULTIAPPEND LITERAL+ ENABLE UTF8=ACCEPT"
         );
     }
 

@@ -11,6 +11,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::writer::{Disconnected, Writer};
+
 /// Idle time before a command (RFC 3501 section 5.4 asks for at least 30 minutes).
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Wait for more bytes of a literal.
@@ -74,7 +76,8 @@ pub enum Woken {
     Timeout,
 }
 
-/// The input side of a session: descriptor 0, and the signals that end it.
+/// The input side of a session: descriptor 0, and the signals that end it. Whenever it would have to wait it writes out
+/// what the writer has gathered first, so the replies to commands that came together leave together.
 #[derive(Debug)]
 pub struct Input {
     buffer: Vec<u8>,
@@ -83,6 +86,8 @@ pub struct Input {
     received: u64,
     signals: Option<SignalFd>,
     signalled: bool,
+    /// How often the buffer has been filled.
+    fills: u32,
 }
 
 impl Input {
@@ -105,6 +110,7 @@ impl Input {
             received: 0,
             signals: Some(signals),
             signalled: false,
+            fills: 0,
         })
     }
 
@@ -133,7 +139,12 @@ impl Input {
     ///
     /// # Errors
     /// [`Closed`]; a line cut off by the end of input is no line.
-    pub fn line(&mut self, command: &mut Vec<u8>, timeout: Duration) -> Result<LineEnd, Closed> {
+    pub fn line(
+        &mut self,
+        command: &mut Vec<u8>,
+        timeout: Duration,
+        out: &mut Writer,
+    ) -> Result<LineEnd, Closed> {
         let mut dropping = false;
         let mut tail: Vec<u8> = Vec::new();
         let mut quotes = Quotes::default();
@@ -158,7 +169,7 @@ impl Input {
             let used = piece.len();
             self.start = self.start.saturating_add(used);
             if end.is_none() {
-                self.fill(CHUNK, timeout)?;
+                self.fill(CHUNK, timeout, out)?;
                 continue;
             }
             self.start = self.start.saturating_add(1);
@@ -192,19 +203,29 @@ impl Input {
     ///
     /// # Errors
     /// [`Closed`].
-    pub fn literal(&mut self, command: &mut Vec<u8>, size: u64) -> Result<(), Closed> {
-        self.stream(size, |bytes| command.extend_from_slice(bytes))
+    pub fn literal(
+        &mut self,
+        command: &mut Vec<u8>,
+        size: u64,
+        out: &mut Writer,
+    ) -> Result<(), Closed> {
+        self.stream(size, out, |bytes| command.extend_from_slice(bytes))
     }
 
     /// Hands the next `size` bytes to `sink`, in pieces.
     ///
     /// # Errors
     /// [`Closed`]; `sink` has seen a part then.
-    pub fn stream(&mut self, size: u64, mut sink: impl FnMut(&[u8])) -> Result<(), Closed> {
+    pub fn stream(
+        &mut self,
+        size: u64,
+        out: &mut Writer,
+        mut sink: impl FnMut(&[u8]),
+    ) -> Result<(), Closed> {
         let mut left = size;
         while left > 0 {
             if !self.has_buffered() {
-                self.fill(STREAM_CHUNK, LITERAL_TIMEOUT)?;
+                self.fill(STREAM_CHUNK, LITERAL_TIMEOUT, out)?;
             }
             let unread = self.unread();
             let wanted = usize::try_from(left)
@@ -226,10 +247,19 @@ impl Input {
         if self.has_buffered() {
             return Ok(Woken::Input);
         }
+        // Nothing may come for hours: keep no memory for it.
+        self.buffer = Vec::new();
+        self.start = 0;
+        self.wait_for_more(other, deadline)
+    }
+
+    /// As [`Self::wait`], whatever has been read already.
+    fn wait_for_more<F: AsFd>(
+        &mut self,
+        other: Option<&F>,
+        deadline: Instant,
+    ) -> Result<Woken, Closed> {
         loop {
-            if self.signalled() {
-                return Err(Closed::Signalled);
-            }
             let input = fd::stdin();
             let mut fds = vec![PollFd::new(input, PollFlags::POLLIN)];
             if let Some(signals) = &self.signals {
@@ -249,12 +279,18 @@ impl Input {
                 Ok(_) => {}
                 Err(_) => return Err(Closed::Disconnected),
             }
-            let ready = |index: usize| fds.get(index).and_then(PollFd::any).is_some_and(|any| any);
-            // A signal is found by the next turn; input first, so that a client that has gone is noticed.
-            if ready(0) {
+            let ready: Vec<bool> = fds
+                .iter()
+                .map(|fd| fd.any().is_some_and(|any| any))
+                .collect();
+            let is_ready = |index: usize| ready.get(index).is_some_and(|ready| *ready);
+            if (1..with_other).any(is_ready) && self.signalled() {
+                return Err(Closed::Signalled);
+            }
+            if is_ready(0) {
                 return Ok(Woken::Input);
             }
-            if ready(with_other) {
+            if is_ready(with_other) {
                 return Ok(Woken::Other);
             }
         }
@@ -265,7 +301,7 @@ impl Input {
     }
 
     /// Reads more, at least one byte.
-    fn fill(&mut self, chunk: usize, timeout: Duration) -> Result<(), Closed> {
+    fn fill(&mut self, chunk: usize, timeout: Duration, out: &mut Writer) -> Result<(), Closed> {
         if self.start >= self.buffer.len() {
             self.buffer.clear();
             self.start = 0;
@@ -274,6 +310,11 @@ impl Input {
             self.start = 0;
         }
         let deadline = Instant::now() + timeout;
+        // A client that never lets us wait must not keep a signal waiting for ever.
+        self.fills = self.fills.wrapping_add(1);
+        if self.fills % 256 == 0 && self.signalled() {
+            return Err(Closed::Signalled);
+        }
         loop {
             let before = self.buffer.len();
             self.buffer.resize(before.saturating_add(chunk), 0);
@@ -289,11 +330,11 @@ impl Input {
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
+                    out.flush().map_err(|Disconnected| Closed::Disconnected)?;
                     if before == 0 {
-                        // Nothing may come for hours: keep no memory for it.
                         self.buffer = Vec::new();
                     }
-                    match self.wait(None::<&SignalFd>, deadline)? {
+                    match self.wait_for_more(None::<&SignalFd>, deadline)? {
                         Woken::Timeout => return Err(Closed::TimedOut),
                         Woken::Input | Woken::Other => {}
                     }

@@ -6,6 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use courier::maildir::FolderName;
+
 use crate::capability::is_on;
 
 /// Settings of one session (contract: imapd 2, config 3).
@@ -31,6 +33,8 @@ pub struct Settings {
     pub idle_poll: Duration,
     /// `IMAP_EMPTYTRASH`, raw.
     pub empty_trash: Option<Vec<u8>>,
+    /// `IMAP_TRASHFOLDERNAME`, `Trash` if unset or impossible.
+    pub trash: FolderName,
     /// `IMAP_MOVE_EXPUNGE_TO_TRASH`: expunged messages go to the trash folder.
     pub expunge_to_trash: bool,
     /// `IMAP_LOG_DELETIONS`: a log line per expunged message.
@@ -66,6 +70,10 @@ impl Settings {
                 Some(seconds) => u64::from(seconds),
             }),
             empty_trash: filled("IMAP_EMPTYTRASH"),
+            trash: filled("IMAP_TRASHFOLDERNAME")
+                .and_then(|name| FolderName::new(&name).ok())
+                .or_else(|| FolderName::new(b"Trash").ok())
+                .unwrap_or_default(),
             expunge_to_trash: on("IMAP_MOVE_EXPUNGE_TO_TRASH"),
             log_deletions: filled("IMAP_LOG_DELETIONS")
                 .is_some_and(|value| value.first() != Some(&b'0')),

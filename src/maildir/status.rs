@@ -73,3 +73,17 @@ impl Folder {
         Ok(status)
     }
 }
+
+impl Folder {
+    /// True if messages have arrived that no session has taken into account yet: there are files in `new/`.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn has_new(&self) -> Result<bool> {
+        let mut any = false;
+        self.inner
+            .new
+            .list(|entry| any |= !entry.name.starts_with(b"."))?;
+        Ok(any)
+    }
+}

@@ -18,6 +18,8 @@ pub struct List {
     pub subscribed: bool,
     /// Selection option RECURSIVEMATCH: also parents of what matches, with CHILDINFO.
     pub recursive: bool,
+    /// Selection option SPECIAL-USE (RFC 6154): only mailboxes with such a use.
+    pub special_use: bool,
     /// Return option SUBSCRIBED: mark subscribed names.
     pub return_subscribed: bool,
     /// Return option STATUS: a STATUS response per mailbox.
@@ -44,7 +46,7 @@ impl List {
             cursor.list(0, |cursor| list.select_option(cursor))?;
             cursor.space()?;
             // RECURSIVEMATCH modifies another option and must not stand alone (RFC 5258 section 3.1).
-            if list.recursive && !list.subscribed {
+            if list.recursive && !list.subscribed && !list.special_use {
                 return Err(SyntaxError::Malformed);
             }
         }
@@ -93,7 +95,7 @@ impl List {
     }
 
     /// ```abnf
-    /// list-select-opt = "SUBSCRIBED" / "REMOTE" / "RECURSIVEMATCH"
+    /// list-select-opt = "SUBSCRIBED" / "REMOTE" / "RECURSIVEMATCH" / "SPECIAL-USE"
     /// ```
     /// There are no remote mailboxes, so REMOTE changes nothing.
     fn select_option(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
@@ -103,6 +105,7 @@ impl List {
                 self.return_subscribed = true;
             }
             b"RECURSIVEMATCH" => self.recursive = true,
+            b"SPECIAL-USE" => self.special_use = true,
             b"REMOTE" => {}
             _ => return Err(SyntaxError::Malformed),
         }
@@ -110,13 +113,13 @@ impl List {
     }
 
     /// ```abnf
-    /// return-option = "SUBSCRIBED" / "CHILDREN" / "STATUS" SP "(" status-att *(SP status-att) ")"
+    /// return-option = "SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "STATUS" SP "(" status-att *(SP status-att) ")"
     /// ```
-    /// Child attributes are always given, so CHILDREN changes nothing.
+    /// Child attributes and special uses are always given, so CHILDREN and SPECIAL-USE change nothing.
     fn return_option(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
         match cursor.word()?.as_slice() {
             b"SUBSCRIBED" => self.return_subscribed = true,
-            b"CHILDREN" => {}
+            b"CHILDREN" | b"SPECIAL-USE" => {}
             b"STATUS" => {
                 cursor.space()?;
                 self.return_status = Some(status_items(cursor)?);

@@ -1,0 +1,232 @@
+//! APPEND (RFC 3501 section 6.3.11, RFC 3502, RFC 4315). Messages stream from the connection to the disk. Whatever is
+//! wrong is told before the client is asked for its bytes where that can be; bytes that come unasked are read to
+//! their end, so that none is ever taken for a command. Nothing is stored unless the whole command is right.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use courier::maildir::{Delivery, Details, Error, Flags, Folder, Pending, valid_keyword};
+
+use crate::attempt;
+use crate::folder::Right;
+use crate::grammar::append::{Append, AppendMessage};
+use crate::grammar::cursor::{Cursor, SyntaxError};
+use crate::grammar::flag::{FlagList, SystemFlag};
+use crate::grammar::sequence::Ranges;
+use crate::receive::{COMMAND_TIMEOUT, LineEnd, Literal};
+use crate::reply::{Code, Reply};
+use crate::session::{End, Executed, Session, malformed};
+
+/// Most messages of one command.
+const MAX_MESSAGES: usize = 1000;
+
+/// APPEND, whose first message's bytes are next.
+pub fn execute(session: &mut Session, append: Append, literal: Literal) -> Executed {
+    let folder = match session.target(&append.mailbox) {
+        Ok(folder) => folder,
+        Err(reply) => return refuse(session, literal, reply),
+    };
+    let mut message = append.message;
+    let mut literal = literal;
+    let mut pending = Vec::new();
+    loop {
+        let delivery = match begin(session, &folder, &literal, pending.len()) {
+            Ok(delivery) => delivery,
+            Err(reply) => return refuse(session, literal, reply),
+        };
+        match receive(session, delivery, &message, literal)? {
+            Ok(complete) => pending.push(complete),
+            Err(reply) => {
+                // The bytes were read; what the rest of the command says does not matter any more.
+                let mut line = Vec::new();
+                let end = session
+                    .input
+                    .line(&mut line, COMMAND_TIMEOUT, &mut session.out)?;
+                match end {
+                    LineEnd::Command => {}
+                    LineEnd::Literal(next) => session.drain(Some(next))?,
+                    LineEnd::TooLong(next) => session.drain(next)?,
+                }
+                return Ok(reply);
+            }
+        }
+        match following(session, message.utf8)? {
+            Following::End => break,
+            Following::Message(next, announced) => {
+                message = next;
+                literal = announced;
+            }
+            Following::Wrong(reply) => return Ok(reply),
+        }
+    }
+    let appended = attempt!(
+        folder
+            .append(pending)
+            .map_err(|error| failed(session, &error))
+    );
+    let same = session
+        .selected
+        .as_ref()
+        .is_some_and(|selected| selected.folder.is_same(&folder));
+    if same {
+        session.refresh(false);
+    }
+    Ok(Reply::ok("APPEND Ok.").with(Code::AppendUid(
+        appended.uid_validity,
+        Ranges::from_ascending(appended.uids),
+    )))
+}
+
+/// What follows a message's bytes.
+enum Following {
+    /// The end of the command.
+    End,
+    /// Another message.
+    Message(AppendMessage, Literal),
+    /// Neither.
+    Wrong(Reply),
+}
+
+/// Answers without storing anything. A client that waits for its go-ahead gets the answer in its place.
+fn refuse(session: &mut Session, literal: Literal, reply: Reply) -> Executed {
+    session.drain(Some(literal))?;
+    Ok(reply)
+}
+
+/// Prepares to take a message.
+fn begin(
+    session: &Session,
+    folder: &Folder,
+    literal: &Literal,
+    before: usize,
+) -> Result<Delivery, Reply> {
+    match literal.size {
+        None => return Err(Reply::no("The message is too large.").with(Code::TooBig)),
+        // RFC 3502: an empty message cancels the command.
+        Some(0) => return Err(Reply::no("An empty message cannot be stored.").with(Code::Cannot)),
+        Some(_) => {}
+    }
+    if before >= MAX_MESSAGES {
+        return Err(Reply::no("Too many messages in one command.").with(Code::Limit));
+    }
+    folder.deliver().map_err(|error| failed(session, &error))
+}
+
+/// Takes a message's bytes. They are read to their end even if they cannot be stored.
+fn receive(
+    session: &mut Session,
+    mut delivery: Delivery,
+    message: &AppendMessage,
+    literal: Literal,
+) -> Result<Result<Pending, Reply>, End> {
+    if literal.synchronising {
+        session.go_ahead();
+    }
+    let mut written: Result<(), Error> = Ok(());
+    let size = literal.size.unwrap_or(0);
+    session.input.stream(size, &mut session.out, |bytes| {
+        if written.is_ok() {
+            written = delivery.write_wire(bytes);
+        }
+    })?;
+    let details = Details {
+        flags: flags(&message.flags),
+        keywords: keywords(&message.flags, session.settings.keywords),
+        internal_date: message.date.and_then(|date| moment(date.unix())),
+    };
+    Ok(written
+        .and_then(|()| delivery.end_line())
+        .and_then(|()| delivery.finish(details))
+        .map_err(|error| failed(session, &error)))
+}
+
+/// Reads what follows a message, up to the next one's bytes.
+fn following(session: &mut Session, utf8: bool) -> Result<Following, End> {
+    let mut line = Vec::new();
+    let end = session
+        .input
+        .line(&mut line, COMMAND_TIMEOUT, &mut session.out)?;
+    let mut cursor = Cursor::new(&line);
+    let closed = !utf8 || (cursor.blanks(), cursor.eat(b')')).1;
+    match end {
+        LineEnd::Command if closed && cursor.end().is_ok() => Ok(Following::End),
+        LineEnd::Command => Ok(Following::Wrong(malformed(SyntaxError::Malformed))),
+        LineEnd::Literal(literal) => match AppendMessage::parse(&mut cursor) {
+            Ok(message) if closed => Ok(Following::Message(message, literal)),
+            Ok(_) => {
+                session.drain(Some(literal))?;
+                Ok(Following::Wrong(malformed(SyntaxError::Malformed)))
+            }
+            Err(error) => {
+                session.drain(Some(literal))?;
+                Ok(Following::Wrong(malformed(error)))
+            }
+        },
+        LineEnd::TooLong(literal) => {
+            session.drain(literal)?;
+            Ok(Following::Wrong(malformed(SyntaxError::TooComplex)))
+        }
+    }
+}
+
+impl Session {
+    /// The folder to add messages to.
+    ///
+    /// # Errors
+    /// The reply of the command: it does not exist, or messages put there would have to be sent, which this server
+    /// does not do yet.
+    pub fn target(&self, wire: &[u8]) -> Result<Folder, Reply> {
+        let folder = self.resolve(wire, Right::Insert)?;
+        if self.settings.outbox.as_deref() == Some(folder.name().directory().as_slice()) {
+            return Err(
+                Reply::no("Sending mail from a mailbox is not supported.").with(Code::Cannot)
+            );
+        }
+        Ok(folder)
+    }
+}
+
+/// The reply when messages cannot be stored.
+fn failed(session: &Session, error: &Error) -> Reply {
+    use courier::maildir::ErrorKind::{Denied, NoSpace};
+    let mut reply = session.failed(error);
+    if matches!(error.kind(), Denied | NoSpace) {
+        reply.text = "Cannot create message - no write permission or out of disk space.".into();
+    }
+    reply
+}
+
+/// The system flags of a list.
+pub fn flags(list: &FlagList) -> Flags {
+    list.system.iter().fold(Flags::NONE, |flags, flag| {
+        flags
+            | match flag {
+                SystemFlag::Answered => Flags::ANSWERED,
+                SystemFlag::Deleted => Flags::DELETED,
+                SystemFlag::Draft => Flags::DRAFT,
+                SystemFlag::Flagged => Flags::FLAGGED,
+                SystemFlag::Seen => Flags::SEEN,
+            }
+    })
+}
+
+/// The keywords of a list that can be stored. Without `\*` in PERMANENTFLAGS others are ignored (RFC 3501 section 7.1).
+pub fn keywords(list: &FlagList, allowed: bool) -> Vec<Vec<u8>> {
+    if !allowed {
+        return Vec::new();
+    }
+    list.keywords
+        .iter()
+        .filter(|keyword| valid_keyword(keyword))
+        .cloned()
+        .collect()
+}
+
+/// A moment from Unix time.
+fn moment(unix: i64) -> Option<SystemTime> {
+    let distance = Duration::from_secs(unix.unsigned_abs());
+    if unix < 0 {
+        UNIX_EPOCH.checked_sub(distance)
+    } else {
+        UNIX_EPOCH.checked_add(distance)
+    }
+}

@@ -1,0 +1,124 @@
+//! EXPUNGE, UID EXPUNGE, and what CLOSE does. With `IMAP_MOVE_EXPUNGE_TO_TRASH` messages go to the trash folder
+//! (contract: imapd 12.4).
+
+use courier::maildir::{Error, ErrorKind, Flags, Folder, FolderName, Keep};
+use courier::sys::log::{Level, log};
+
+use crate::attempt;
+use crate::grammar::sequence::SequenceSet;
+use crate::reply::Reply;
+use crate::session::{Executed, Session};
+
+/// EXPUNGE, or with a set UID EXPUNGE (RFC 4315).
+pub fn execute(session: &mut Session, set: Option<&SequenceSet>) -> Executed {
+    if attempt!(session.selected()).read_only {
+        return Ok(Reply::no("Cannot expunge read-only mailbox."));
+    }
+    let removed = remove(session, set);
+    // What was removed before a failure is told too.
+    session.refresh(set.is_some());
+    attempt!(removed);
+    Ok(Reply::ok("EXPUNGE completed"))
+}
+
+/// Removes the messages with `\Deleted`, those of `set` only if there is one. Their numbers stay until the next refresh.
+///
+/// # Errors
+/// The reply of the command; some may have been removed.
+pub fn remove(session: &mut Session, set: Option<&SequenceSet>) -> Result<(), Reply> {
+    let Some(selected) = &session.selected else {
+        return Ok(());
+    };
+    let ranges = match set {
+        Some(set) => selected.ranges(set, true)?,
+        None => std::iter::once(0..selected.view.len()).collect(),
+    };
+    let deleted: Vec<usize> = ranges
+        .into_iter()
+        .flatten()
+        .filter(|&index| {
+            selected.view.get(index).is_some_and(|message| {
+                message.flags().contains(Flags::DELETED) && !message.is_gone()
+            })
+        })
+        .collect();
+    if deleted.is_empty() {
+        return Ok(());
+    }
+    let to_trash =
+        session.settings.expunge_to_trash && selected.folder.name() != &session.settings.trash;
+    let (kept_in_trash, removed) = if to_trash {
+        let selected = session.selected()?;
+        deleted.into_iter().partition(|&index| {
+            selected
+                .view
+                .get(index)
+                .is_some_and(|message| !selected.was_copied(message.uid()))
+        })
+    } else {
+        (Vec::new(), deleted)
+    };
+    if !kept_in_trash.is_empty() {
+        move_to_trash(session, &kept_in_trash)?;
+    }
+    log_deletions(session, &removed, None);
+    let selected = session.selected()?;
+    let result = selected.folder.expunge(&mut selected.view, &removed);
+    result.map(|_| ()).map_err(|error| session.failed(&error))
+}
+
+fn move_to_trash(session: &mut Session, indexes: &[usize]) -> Result<(), Reply> {
+    let name = session.settings.trash.clone();
+    let trash = trash(session, &name).map_err(|error| session.failed(&error))?;
+    log_deletions(session, indexes, Some(&name));
+    let keep = Keep {
+        flags: Flags::ALL.without(Flags::DELETED | Flags::DRAFT),
+        keywords: true,
+    };
+    let selected = session.selected()?;
+    let moved = selected
+        .folder
+        .move_to(&mut selected.view, indexes, &trash, keep);
+    moved.map(|_| ()).map_err(|error| session.failed(&error))
+}
+
+/// The trash folder, made if it is missing.
+fn trash(session: &Session, name: &FolderName) -> Result<Folder, Error> {
+    match session.maildir.folder(name) {
+        Err(error) if error.kind() == ErrorKind::NoSuchFolder => session.maildir.create(name),
+        other => other,
+    }
+}
+
+/// The lines of `IMAP_LOG_DELETIONS`.
+fn log_deletions(session: &mut Session, indexes: &[usize], trash: Option<&FolderName>) {
+    if !session.settings.log_deletions {
+        return;
+    }
+    let Some(selected) = &session.selected else {
+        return;
+    };
+    for &index in indexes {
+        let Some(message) = selected.view.get(index) else {
+            continue;
+        };
+        let mut old = selected.folder.name().directory();
+        old.push(b'/');
+        old.extend_from_slice(&selected.view.log_name(message));
+        let old = old.escape_ascii();
+        let account = &session.account;
+        if let Some(trash) = trash {
+            log(
+                Level::Info,
+                format_args!(
+                    "EXPUNGED, {account}, old_name={old}, new_name={}/cur/: only new_name will be left",
+                    trash.directory().escape_ascii()
+                ),
+            );
+        }
+        log(
+            Level::Info,
+            format_args!("EXPUNGED, {account}, old_name={old}"),
+        );
+    }
+}

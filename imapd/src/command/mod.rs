@@ -1,0 +1,100 @@
+//! Execution of commands; each file has the name of the grammar's. A command gets the session and its arguments and
+//! returns its tagged reply; untagged responses go to the session's writer.
+
+pub mod append;
+pub mod expunge;
+pub mod list;
+pub mod mailbox;
+pub mod select;
+pub mod session;
+pub mod status;
+pub mod store;
+pub mod transfer;
+pub mod trash;
+
+use std::time::Duration;
+
+use courier::maildir::ErrorKind;
+use nix::errno::Errno;
+
+use crate::grammar::Command;
+use crate::idle;
+use crate::reply::Reply;
+use crate::session::{End, Executed, Session};
+use crate::state::Selected;
+
+/// Executes any command but APPEND.
+pub fn execute(session: &mut Session, command: Command) -> Executed {
+    match command {
+        // Only reached without a literal, which the session refuses.
+        Command::Append(_) => Ok(Reply::bad("APPEND needs a literal.")),
+        Command::Capability => session::capability(session),
+        Command::Check => session::check(session),
+        Command::Close => select::close(session),
+        Command::Copy(copy) => transfer::copy(session, &copy),
+        Command::Create(name) => mailbox::create(session, &name),
+        Command::Delete(name) => mailbox::delete(session, &name),
+        Command::Enable(words) => session::enable(session, &words),
+        Command::Examine(name) => select::select(session, &name, true),
+        Command::Expunge(set) => expunge::execute(session, set.as_ref()),
+        Command::Id(fields) => session::id(session, fields.as_ref()),
+        Command::Idle => idle::execute(session),
+        Command::List(list) => list::list(session, &list),
+        Command::Logout => session::logout(session),
+        Command::Lsub(list) => list::lsub(session, &list),
+        Command::Move(transfer) => transfer::r#move(session, &transfer),
+        Command::Namespace => session::namespace(session),
+        Command::Noop => session::noop(session),
+        Command::Rename(from, to) => mailbox::rename(session, &from, &to),
+        Command::Select(name) => select::select(session, &name, false),
+        Command::Status(status) => status::execute(session, &status),
+        Command::Store(store) => store::execute(session, &store),
+        Command::Subscribe(name) => mailbox::subscribe(session, &name),
+        Command::Unselect => select::unselect(session),
+        Command::Unsubscribe(name) => mailbox::unsubscribe(session, &name),
+        Command::Fetch(_) | Command::Search(_) => Ok(Reply::no("Not available.")),
+    }
+}
+
+impl Session {
+    /// The selected mailbox.
+    ///
+    /// # Errors
+    /// BAD: the command needs one (RFC 3501 section 3).
+    pub fn selected(&mut self) -> Result<&mut Selected, Reply> {
+        self.selected
+            .as_mut()
+            .ok_or_else(|| Reply::bad("No mailbox is selected."))
+    }
+
+    /// Brings the selected mailbox up to date and tells the client; nothing if none is selected. A folder that
+    /// cannot be read is logged and stays as it was: its messages can still be fetched. One that is gone ends the
+    /// session after the command's reply: what its client knows is of no use any more. Returns when to look again
+    /// if not everything could be told yet.
+    pub fn refresh(&mut self, uid: bool) -> Option<Duration> {
+        let selected = self.selected.as_mut()?;
+        match selected.refresh(&mut self.out, uid) {
+            Ok(diff) => diff.again,
+            Err(error) => {
+                self.log_error(&error);
+                let gone = matches!(error.kind(), ErrorKind::NoSuchFolder | ErrorKind::Recreated)
+                    || error.errno() == Some(Errno::ENOENT);
+                if gone {
+                    self.ending = Some(End::MailboxGone);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Unwraps a result whose error is a reply: the command ends with it.
+#[macro_export]
+macro_rules! attempt {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(reply) => return Ok(reply),
+        }
+    };
+}

@@ -1,0 +1,60 @@
+//! SELECT, EXAMINE, CLOSE, UNSELECT.
+
+use courier::maildir::Mode;
+
+use crate::attempt;
+use crate::folder::Right;
+use crate::reply::{Code, Reply};
+use crate::session::{Executed, Session};
+use crate::state::Selected;
+
+/// SELECT and EXAMINE. The mailbox selected before is left, whether the new one can be selected or not.
+pub fn select(session: &mut Session, wire: &[u8], read_only: bool) -> Executed {
+    session.selected = None;
+    let folder = attempt!(session.resolve(wire, Right::Read));
+    let mode = if read_only {
+        Mode::ReadOnly
+    } else {
+        Mode::ReadWrite
+    };
+    let view = attempt!(folder.scan(mode).map_err(|error| session.failed(&error)));
+    let mut selected = Selected::new(folder, view, read_only, session.settings.keywords);
+    let out = &mut session.out;
+    selected.put_flags_in_use(out);
+    selected.put_counts(out);
+    if let Some(unseen) = selected.view.first_unseen() {
+        let number = unseen.saturating_add(1);
+        out.text(format_args!(
+            "* OK [UNSEEN {number}] Message {number} is first unseen\r\n"
+        ));
+    }
+    out.text(format_args!(
+        "* OK [UIDVALIDITY {}] Ok\r\n* OK [MYRIGHTS \"acdilrsw\"] ACL\r\n* OK [UIDNEXT {}] Predicted next UID\r\n",
+        selected.view.uid_validity(),
+        selected.view.uid_next()
+    ));
+    selected.put_hidden(out);
+    session.selected = Some(selected);
+    Ok(Reply::ok("Ok").with(if read_only {
+        Code::ReadOnly
+    } else {
+        Code::ReadWrite
+    }))
+}
+
+/// CLOSE: expunges without telling, then leaves the mailbox.
+pub fn close(session: &mut Session) -> Executed {
+    let selected = attempt!(session.selected());
+    if !selected.read_only {
+        attempt!(super::expunge::remove(session, None));
+    }
+    session.selected = None;
+    Ok(Reply::ok("mailbox closed."))
+}
+
+/// UNSELECT (RFC 3691).
+pub fn unselect(session: &mut Session) -> Executed {
+    attempt!(session.selected().map(|_| ()));
+    session.selected = None;
+    Ok(Reply::ok("UNSELECT completed"))
+}

@@ -1,0 +1,63 @@
+//! STATUS.
+
+use courier::maildir::{Error, FolderName};
+
+use crate::attempt;
+use crate::folder::Right;
+use crate::grammar::status::{Status, StatusItem};
+use crate::reply::Reply;
+use crate::session::{Executed, Session};
+
+/// STATUS. Of the selected mailbox it tells what the client knows already.
+pub fn execute(session: &mut Session, status: &Status) -> Executed {
+    let folder = attempt!(session.resolve(&status.mailbox, Right::Read));
+    let full = folder.name().to_full();
+    let result = put(session, &status.mailbox, &full, &status.items);
+    attempt!(result.map_err(|error| session.failed(&error)));
+    Ok(Reply::ok("STATUS Completed."))
+}
+
+/// Writes the STATUS response of the folder `full` under the name `wire`.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn put(
+    session: &mut Session,
+    wire: &[u8],
+    full: &[u8],
+    items: &[StatusItem],
+) -> Result<(), Error> {
+    let name = FolderName::from_full(full).unwrap_or_default();
+    let folder = session.maildir.folder(&name)?;
+    let status = folder.status()?;
+    let out = &mut session.out;
+    out.put(b"* STATUS ");
+    out.string(wire, session.utf8);
+    out.put(b" (");
+    // Always in this order, each once, whatever order was asked for, as the original does.
+    let order = [
+        StatusItem::Messages,
+        StatusItem::Recent,
+        StatusItem::UidNext,
+        StatusItem::UidValidity,
+        StatusItem::Unseen,
+        StatusItem::Deleted,
+    ];
+    let mut separator: &[u8] = b"";
+    for item in order.into_iter().filter(|item| items.contains(item)) {
+        out.put(separator);
+        separator = b" ";
+        out.put(item.name().as_bytes());
+        out.put(b" ");
+        out.number(match item {
+            StatusItem::Messages => status.messages as u64,
+            StatusItem::Recent => status.recent as u64,
+            StatusItem::UidNext => u64::from(status.uid_next),
+            StatusItem::UidValidity => u64::from(status.uid_validity),
+            StatusItem::Unseen => status.unseen as u64,
+            StatusItem::Deleted => status.deleted as u64,
+        });
+    }
+    out.put(b")\r\n");
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! COPY and MOVE (RFC 3501 section 6.4.7, RFC 6851, RFC 4315).
+
+use courier::maildir::{Copied, Error, ErrorKind, Folder, Keep};
+
+use crate::attempt;
+use crate::grammar::sequence::Ranges;
+use crate::grammar::store::Transfer;
+use crate::reply::{Code, Reply};
+use crate::session::{Executed, Session};
+
+/// COPY and UID COPY.
+pub fn copy(session: &mut Session, transfer: &Transfer) -> Executed {
+    let indexes = attempt!(indexes(session, transfer));
+    let target = attempt!(session.target(&transfer.mailbox));
+    let selected = attempt!(session.selected());
+    let copied = selected
+        .folder
+        .copy(&mut selected.view, &indexes, &target, Keep::ALL);
+    let copied = attempt!(copied.map_err(|error| failed(session, &error, "COPY")));
+    let selected = attempt!(session.selected());
+    selected.remember_copied(copied.uids.iter().map(|&(from, _)| from));
+    announce(session, &target);
+    let reply = Reply::ok("COPY completed.");
+    Ok(match copy_uid(&copied) {
+        Some(code) => reply.with(code),
+        None => reply,
+    })
+}
+
+/// MOVE and UID MOVE: COPYUID comes before the EXPUNGE responses (RFC 6851 section 4.3).
+pub fn r#move(session: &mut Session, transfer: &Transfer) -> Executed {
+    let indexes = attempt!(indexes(session, transfer));
+    if attempt!(session.selected()).read_only {
+        return Ok(Reply::no("Current box is selected READ-ONLY."));
+    }
+    let target = attempt!(session.target(&transfer.mailbox));
+    let selected = attempt!(session.selected());
+    let moved = selected
+        .folder
+        .move_to(&mut selected.view, &indexes, &target, Keep::ALL);
+    let moved = match moved {
+        Ok(moved) => moved,
+        Err(error) => {
+            // Some may have left already.
+            session.refresh(transfer.uid);
+            return Ok(failed(session, &error, "MOVE"));
+        }
+    };
+    if let Some(code) = copy_uid(&moved) {
+        Reply::ok("Moved").with(code).write(b"*", &mut session.out);
+    }
+    session.refresh(transfer.uid);
+    Ok(Reply::ok("MOVE completed."))
+}
+
+fn indexes(session: &mut Session, transfer: &Transfer) -> Result<Vec<usize>, Reply> {
+    let selected = session.selected()?;
+    let ranges = selected.ranges(&transfer.set, transfer.uid)?;
+    Ok(ranges.into_iter().flatten().collect())
+}
+
+/// Shows the copies if they are in the selected mailbox.
+fn announce(session: &mut Session, target: &Folder) {
+    let same = session
+        .selected
+        .as_ref()
+        .is_some_and(|selected| selected.folder.is_same(target));
+    if same {
+        session.refresh(false);
+    }
+}
+
+/// The COPYUID code; nothing to say if nothing was copied.
+fn copy_uid(copied: &Copied) -> Option<Code> {
+    if copied.uids.is_empty() {
+        return None;
+    }
+    let from = Ranges::from_ascending(copied.uids.iter().map(|&(from, _)| from));
+    let to = Ranges::from_ascending(copied.uids.iter().map(|&(_, to)| to));
+    Some(Code::CopyUid(copied.uid_validity, from, to))
+}
+
+fn failed(session: &Session, error: &Error, command: &str) -> Reply {
+    let mut reply = session.failed(error);
+    if matches!(error.kind(), ErrorKind::Denied | ErrorKind::NoSpace) {
+        reply.text = format!("{command} failed - no write permission or out of disk space.").into();
+    }
+    reply
+}

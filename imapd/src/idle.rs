@@ -1,0 +1,69 @@
+//! IDLE (RFC 2177).
+
+use std::time::{Duration, Instant};
+
+use courier::maildir::Watch;
+
+use crate::grammar::cursor::SyntaxError;
+use crate::receive::{COMMAND_TIMEOUT, LineEnd, Woken};
+use crate::reply::Reply;
+use crate::session::{End, Executed, Session, malformed};
+
+/// Shortest wait between two looks at a folder that changes all the time, so that a busy mailbox is not listed
+/// without pause for every client that watches it.
+const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+
+/// IDLE. The session's time-out counts from its start.
+pub fn execute(session: &mut Session) -> Executed {
+    session.out.put(b"+ entering idle mode\r\n");
+    let ends = Instant::now() + COMMAND_TIMEOUT;
+    // The watch comes before the look at the folder, so that nothing falls between them.
+    let mut watch = session
+        .selected
+        .as_ref()
+        .map(|selected| Watch::new(&selected.folder));
+    let mut again = session.refresh(false);
+    loop {
+        session.out.flush()?;
+        if let Some(end) = session.ending.take() {
+            return Err(end);
+        }
+        let interval = match (&watch, again) {
+            (_, Some(again)) => again.max(SHORTEST_WAIT),
+            (Some(watch), None) if watch.fd().is_some() => watch.interval(),
+            (Some(watch), None) => watch.interval().min(session.settings.idle_poll),
+            (None, None) => COMMAND_TIMEOUT,
+        };
+        let deadline = ends.min(Instant::now() + interval);
+        let descriptor = watch.as_ref().and_then(Watch::fd);
+        match session.input.wait(descriptor.as_ref(), deadline)? {
+            Woken::Input => break,
+            Woken::Timeout if Instant::now() >= ends => return Err(End::TimedOut),
+            Woken::Timeout => again = session.refresh(false),
+            Woken::Other => {
+                if watch.as_mut().is_some_and(Watch::changed) {
+                    again = session.refresh(false);
+                }
+            }
+        }
+    }
+    let mut line = Vec::new();
+    let end = session
+        .input
+        .line(&mut line, COMMAND_TIMEOUT, &mut session.out)?;
+    match end {
+        LineEnd::Command if line.trim_ascii().eq_ignore_ascii_case(b"DONE") => {
+            session.refresh(false);
+            Ok(Reply::ok("IDLE completed"))
+        }
+        LineEnd::Command => Ok(malformed(SyntaxError::Malformed)),
+        LineEnd::Literal(literal) => {
+            session.drain(Some(literal))?;
+            Ok(malformed(SyntaxError::Malformed))
+        }
+        LineEnd::TooLong(literal) => {
+            session.drain(literal)?;
+            Ok(malformed(SyntaxError::TooComplex))
+        }
+    }
+}

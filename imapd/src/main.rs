@@ -1,0 +1,19 @@
+//! imapd: the IMAP server of one session, on descriptors 0 and 1. See imapd(8).
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    courier::sys::log::install_panic_hook();
+    let argument = env::args_os().nth(1);
+    if argument.as_deref().is_some_and(|word| word == "--version") {
+        let line = concat!("Courier-IMAP ", env!("CARGO_PKG_VERSION"), "\n");
+        return match std::io::stdout().lock().write_all(line.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    imapd::session::run(argument)
+}

@@ -1,0 +1,190 @@
+//! What happens before the first command: checks of the account, the hook, the greeting (contract: imapd 1.1,
+//! login 7.1). The order of the checks is interface: the earlier failure is the one that is told.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use courier::maildir::Maildir;
+use courier::sys::fd;
+use courier::sys::log::{Level, log};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::account::Account;
+use crate::settings::Settings;
+
+/// Largest difference between our clock and the file server's.
+const MAX_SKEW: Duration = Duration::from_secs(30);
+
+/// Why no session begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// `* BYE` and this text; exit status 0.
+    Bye(&'static str),
+    /// `* BYE [ALERT] Fatal error:` and this text, exit status 1; with the log line behind `ERR: user: `.
+    Fatal(String, String),
+}
+
+/// Names passed on to `loginexec`. The rest of our environment is configuration that it has no use for.
+const HOOK_ENVIRONMENT: &[&str] = &[
+    "AUTHADDR",
+    "AUTHENTICATED",
+    "AUTHFULLNAME",
+    "AUTHUSER",
+    "HOME",
+    "HOSTNAME",
+    "IMAP_TLS",
+    "LANG",
+    "LC_ALL",
+    "LOGNAME",
+    "MAILDIR",
+    "MAILDIRQUOTA",
+    "OPTIONS",
+    "PATH",
+    "PROTOCOL",
+    "TCPLOCALIP",
+    "TCPLOCALPORT",
+    "TCPREMOTEHOST",
+    "TCPREMOTEIP",
+    "TCPREMOTEPORT",
+    "TZ",
+    "USER",
+];
+
+/// Steps 5 to 9 of the contract: locked account, the maildir, the hook, its owner. The working directory is the
+/// account's home before and the maildir after.
+///
+/// # Errors
+/// [`Refusal`], to be told to the client.
+pub fn enter(settings: &Settings, account: &Account, maildir: &Path) -> Result<(), Refusal> {
+    let open = fs::metadata(".").is_ok_and(|home| home.mode() & 0o1000 == 0);
+    if !open {
+        account.log_locked();
+        return Err(Refusal::Bye(
+            "Your account is temporarily unavailable (+t bit set on home directory).",
+        ));
+    }
+    if let Err(error) = env::set_current_dir(maildir) {
+        let reason = error.raw_os_error().map_or("Input/output error", |number| {
+            Errno::from_raw(number).desc()
+        });
+        log(
+            Level::Plain,
+            format_args!(
+                "chdir {}: {reason}",
+                maildir.as_os_str().as_bytes().escape_ascii()
+            ),
+        );
+        return Err(Refusal::Fatal(
+            format!("{reason}: {reason}"),
+            reason.to_owned(),
+        ));
+    }
+    run_hook(account);
+    if settings.sanity_check && !is_ours() {
+        let text = "Account's mailbox directory is not owned by the correct uid or gid";
+        return Err(Refusal::Fatal(format!("{text}: "), text.to_owned()));
+    }
+    Ok(())
+}
+
+/// Step 16: the file server's clock against ours. A probe that cannot be made tells nothing.
+///
+/// # Errors
+/// The clocks differ by more than 30 seconds.
+pub fn check_clock(maildir: &Maildir) -> Result<(), Refusal> {
+    match maildir.clock_skew() {
+        Some(skew) if skew > MAX_SKEW => Err(Refusal::Bye(
+            "Clock skew detected. Check the clock on the file server",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Steps 19 and 20: account options that forbid this session. Told after the greeting, as always.
+///
+/// # Errors
+/// [`Refusal::Bye`].
+pub fn check_options(settings: &Settings) -> Result<(), Refusal> {
+    if settings.options.is_set("disableimap") {
+        return Err(Refusal::Bye("IMAP access disabled for this account."));
+    }
+    if settings.options.is_set("disableinsecureimap") && !settings.tls {
+        return Err(Refusal::Bye(
+            "IMAP access disabled via insecure connection.",
+        ));
+    }
+    Ok(())
+}
+
+/// Makes the client's descriptors non-blocking, so that a peer that does not read cannot hold us in a write.
+///
+/// # Errors
+/// A descriptor is not open.
+pub fn prepare_connection() -> io::Result<()> {
+    for descriptor in [fd::stdin(), fd::stdout()] {
+        let flags = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
+        if !flags.contains(OFlag::O_NONBLOCK) {
+            fcntl(descriptor, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        }
+    }
+    // Replies leave in whole writes, so waiting for more only delays them. Not every session is on TCP.
+    nix::sys::socket::setsockopt(&fd::stdout(), nix::sys::socket::sockopt::TcpNoDelay, &true).ok();
+    Ok(())
+}
+
+fn is_ours() -> bool {
+    fs::metadata(".").is_ok_and(|directory| {
+        directory.uid() == nix::unistd::geteuid().as_raw()
+            && directory.gid() == nix::unistd::getegid().as_raw()
+    })
+}
+
+/// `loginexec`: a program in the maildir that runs once, before the session. It gets neither the client's connection
+/// nor our configuration.
+fn run_hook(account: &Account) {
+    let path = Path::new("./loginexec");
+    let runnable = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o100 != 0);
+    if !runnable {
+        return;
+    }
+    let mut hook = Command::new(path);
+    hook.stdin(Stdio::null()).stdout(Stdio::null()).env_clear();
+    for name in HOOK_ENVIRONMENT {
+        if let Some(value) = env::var_os(name) {
+            hook.env(name, value);
+        }
+    }
+    let mut attempts = 0;
+    let status = loop {
+        match hook.status() {
+            // The process limit is reached: as the original, wait for others to end, but not for ever.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EAGAIN) && attempts < 6 => {
+                attempts += 1;
+                std::thread::sleep(Duration::from_secs(5));
+            }
+            other => break other,
+        }
+    };
+    match status {
+        Ok(status) if status.success() => {
+            if let Err(error) = fs::remove_file(path) {
+                log(
+                    Level::Err,
+                    format_args!("{}: unlink loginexec: {error}", account.name),
+                );
+            }
+        }
+        Ok(_) => {}
+        Err(error) => log(
+            Level::Err,
+            format_args!("{}: loginexec: {error}", account.name),
+        ),
+    }
+}

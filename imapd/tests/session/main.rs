@@ -1,0 +1,16 @@
+//! Drives the built imapd over pipes, on maildirs made for each test.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::explicit_write,
+    reason = "these functions are parts of tests"
+)]
+
+mod badinput;
+mod client;
+mod flags;
+mod folders;
+mod idle;
+mod messages;
+mod start;
