@@ -273,12 +273,11 @@ fn put_line(
         separator = b" ";
     };
     if !line.exists {
-        // \NonExistent implies \Noselect (RFC 5258 section 3); only those who asked for it know it.
-        put(if extended {
-            b"\\NonExistent"
-        } else {
-            b"\\Noselect"
-        });
+        if extended {
+            put(b"\\NonExistent");
+        }
+        // \NonExistent implies it (RFC 5258 section 3), but not every client that sends the extended form knows that.
+        put(b"\\Noselect");
     }
     match marked {
         Some(true) => put(b"\\Marked"),
