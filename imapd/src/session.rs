@@ -83,6 +83,8 @@ pub struct Session {
     pub counters: Counters,
     /// Set by a command that ends the session once its reply is written.
     pub ending: Option<End>,
+    /// Of the command in progress.
+    pub tag: Vec<u8>,
     violations: u32,
     warned_too_long: bool,
 }
@@ -188,6 +190,7 @@ fn start(
         utf8: false,
         counters: Counters::default(),
         ending: None,
+        tag: Vec::new(),
         violations: 0,
         warned_too_long: false,
     })
@@ -298,7 +301,10 @@ impl Session {
 
     fn execute(&mut self, text: &[u8], literal: Option<Literal>) -> Executed {
         let parsed = match split_tag(text) {
-            Some((_, mut cursor)) => Command::parse(&mut cursor),
+            Some((tag, mut cursor)) => {
+                self.tag = tag.to_vec();
+                Command::parse(&mut cursor)
+            }
             None => Err(SyntaxError::Malformed),
         };
         match (parsed, literal) {

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use courier::maildir::{Diff, Error, Flags, Folder, Message, Snapshot};
 
+use crate::command::fetch::Kept;
 use crate::grammar::sequence::SequenceSet;
 use crate::reply::Reply;
 use crate::writer::Writer;
@@ -38,6 +39,8 @@ pub struct Selected {
     announced: Vec<Vec<u8>>,
     /// UIDs of messages copied in this session.
     copied: BTreeSet<u32>,
+    /// The message of the last FETCH, still open.
+    pub kept: Option<Kept>,
     /// Messages that cannot be numbered have been told of.
     warned_hidden: bool,
 }
@@ -52,6 +55,7 @@ impl Selected {
             keywords_allowed,
             announced: Vec::new(),
             copied: BTreeSet::new(),
+            kept: None,
             warned_hidden: false,
         }
     }

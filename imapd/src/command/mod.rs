@@ -3,8 +3,10 @@
 
 pub mod append;
 pub mod expunge;
+pub mod fetch;
 pub mod list;
 pub mod mailbox;
+pub mod search;
 pub mod select;
 pub mod session;
 pub mod status;
@@ -37,6 +39,7 @@ pub fn execute(session: &mut Session, command: Command) -> Executed {
         Command::Enable(words) => session::enable(session, &words),
         Command::Examine(name) => select::select(session, &name, true),
         Command::Expunge(set) => expunge::execute(session, set.as_ref()),
+        Command::Fetch(fetch) => fetch::execute(session, &fetch),
         Command::Id(fields) => session::id(session, fields.as_ref()),
         Command::Idle => idle::execute(session),
         Command::List(list) => list::list(session, &list),
@@ -46,13 +49,13 @@ pub fn execute(session: &mut Session, command: Command) -> Executed {
         Command::Namespace => session::namespace(session),
         Command::Noop => session::noop(session),
         Command::Rename(from, to) => mailbox::rename(session, &from, &to),
+        Command::Search(search) => search::execute(session, &search),
         Command::Select(name) => select::select(session, &name, false),
         Command::Status(status) => status::execute(session, &status),
         Command::Store(store) => store::execute(session, &store),
         Command::Subscribe(name) => mailbox::subscribe(session, &name),
         Command::Unselect => select::unselect(session),
         Command::Unsubscribe(name) => mailbox::unsubscribe(session, &name),
-        Command::Fetch(_) | Command::Search(_) => Ok(Reply::no("Not available.")),
     }
 }
 

@@ -9,8 +9,10 @@
 
 mod badinput;
 mod client;
+mod fetch;
 mod flags;
 mod folders;
 mod idle;
 mod messages;
+mod search;
 mod start;

@@ -1,0 +1,384 @@
+//! FETCH and UID FETCH.
+//!
+//! A message is opened only if an item needs its file, its header alone is read if that is enough, and bodies are
+//! streamed. Everything that can fail quietly fails before the first byte of a response is written; a file that turns
+//! out unreadable behind an announced literal ends the session, as nothing else keeps the client in step.
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use courier::maildir::{Action, Change, ErrorKind, Flags};
+use courier::mime::structure::{self, Text};
+use courier::sys::localtime;
+use courier::sys::log::{Level, log};
+use courier::text::date;
+
+use crate::account::Counters;
+use crate::attempt;
+use crate::content::Content;
+use crate::grammar::fetch::{Fetch, FetchItem, Partial, Section, SectionText};
+use crate::reply::{Code, Reply};
+use crate::section::Extract;
+use crate::session::{End, Executed, Session};
+use crate::state::Selected;
+use crate::writer::Writer;
+
+/// What the items of a command need, most demanding last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    /// What the view knows.
+    Nothing,
+    /// The file's attributes.
+    File,
+    /// The message's own header.
+    Header,
+    /// The whole message's structure.
+    Structure,
+}
+
+/// The items with what follows from them.
+struct Plan<'a> {
+    uid: bool,
+    items: Vec<&'a FetchItem>,
+    need: Need,
+    sets_seen: bool,
+    text: Text,
+}
+
+/// The message that the last FETCH was about, kept open: clients ask for one message's structure and then for its
+/// parts, or for a large part bit by bit.
+#[derive(Debug)]
+pub struct Kept {
+    uid: u32,
+    internal_date: SystemTime,
+    content: Content,
+}
+
+/// What became of one message.
+enum Fetched {
+    Sent,
+    /// Another session removed it.
+    Gone,
+    /// Its file cannot be read.
+    Unreadable,
+}
+
+/// FETCH.
+///
+/// # Errors
+/// The end of the session: the client is gone, or a message broke off in the middle of a response.
+pub fn execute(session: &mut Session, fetch: &Fetch) -> Executed {
+    let selected = attempt!(session.selected());
+    let ranges = attempt!(selected.ranges(&fetch.set, fetch.uid));
+    let plan = Plan::new(fetch, session.utf8);
+    let single = matches!(ranges.as_slice(), [range] if range.len() == 1);
+    let (mut gone, mut unreadable) = (false, false);
+    for index in ranges.into_iter().flatten() {
+        match one(session, &plan, index, single)? {
+            Fetched::Sent => {}
+            Fetched::Gone => gone = true,
+            Fetched::Unreadable => unreadable = true,
+        }
+        session.out.check()?;
+    }
+    Ok(if unreadable {
+        Reply::no("Some messages cannot be read.").with(Code::ServerBug)
+    } else if gone {
+        // RFC 2180 section 4.1.2: the others were answered.
+        Reply::no("Some of the messages no longer exist.").with(Code::ExpungeIssued)
+    } else {
+        Reply::ok("FETCH completed.")
+    })
+}
+
+impl<'a> Plan<'a> {
+    fn new(fetch: &'a Fetch, utf8: bool) -> Self {
+        let mut items: Vec<&FetchItem> = Vec::with_capacity(fetch.items.len() + 1);
+        if fetch.uid && !fetch.items.contains(&FetchItem::Uid) {
+            items.push(&FetchItem::Uid);
+        }
+        items.extend(&fetch.items);
+        Self {
+            uid: fetch.uid,
+            need: items
+                .iter()
+                .map(|item| need(item))
+                .max()
+                .unwrap_or(Need::Nothing),
+            sets_seen: fetch.items.iter().any(|item| {
+                matches!(
+                    item,
+                    FetchItem::Section { peek: false, .. }
+                        | FetchItem::Rfc822
+                        | FetchItem::Rfc822Text
+                )
+            }),
+            items,
+            text: if utf8 { Text::Utf8 } else { Text::Ascii },
+        }
+    }
+}
+
+fn need(item: &FetchItem) -> Need {
+    match item {
+        FetchItem::Flags | FetchItem::Uid => Need::Nothing,
+        FetchItem::InternalDate => Need::File,
+        FetchItem::Envelope | FetchItem::Rfc822Header => Need::Header,
+        FetchItem::Section { section, .. } if section.is_own_header() => Need::Header,
+        FetchItem::Body
+        | FetchItem::BodyStructure
+        | FetchItem::Section { .. }
+        | FetchItem::Rfc822
+        | FetchItem::Rfc822Size
+        | FetchItem::Rfc822Text => Need::Structure,
+    }
+}
+
+/// Answers for one message.
+fn one(session: &mut Session, plan: &Plan<'_>, index: usize, keep: bool) -> Result<Fetched, End> {
+    let Some(selected) = session.selected.as_mut() else {
+        return Ok(Fetched::Gone);
+    };
+    let Some(before) = selected.view.get(index).copied() else {
+        return Ok(Fetched::Gone);
+    };
+    let mut kept = None;
+    if plan.need > Need::Nothing {
+        let mut opened = match open(selected, index) {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == ErrorKind::Gone => return Ok(Fetched::Gone),
+            Err(error) => {
+                session.log_error(&error);
+                return Ok(unreadable(&mut session.out, index));
+            }
+        };
+        let read = match plan.need {
+            Need::Nothing | Need::File => Ok(()),
+            Need::Header => opened.content.head().map(|_| ()),
+            Need::Structure => opened.content.tree().map(|_| ()),
+        };
+        if let Err(error) = read {
+            log_read_error(session, &error);
+            return Ok(unreadable(&mut session.out, index));
+        }
+        kept = Some(opened);
+    }
+    let out = &mut session.out;
+    out.put(b"* ");
+    out.number((index as u64).saturating_add(1));
+    out.put(b" FETCH (");
+    for (number, item) in plan.items.iter().enumerate() {
+        if number > 0 {
+            out.put(b" ");
+        }
+        let result = match kept.as_mut() {
+            Some(kept) => put_content_item(out, &mut session.counters, plan, item, kept),
+            None => Ok(false),
+        };
+        match result {
+            Ok(true) => {}
+            Ok(false) => put_view_item(out, selected, index, item),
+            Err(error) => {
+                log_read_error(session, &error);
+                return Err(End::Fatal("cannot read message".to_owned()));
+            }
+        }
+    }
+    out.put(b")\r\n");
+    set_seen(session, plan, index, before.flags());
+    if let (true, Some(mut kept), Some(selected)) = (keep, kept, session.selected.as_mut()) {
+        kept.content.shrink();
+        selected.kept = Some(kept);
+    }
+    Ok(Fetched::Sent)
+}
+
+/// Opens a message, or takes it from the last FETCH.
+fn open(selected: &mut Selected, index: usize) -> Result<Kept, courier::maildir::Error> {
+    let message = selected.view.get(index).copied();
+    if let (Some(kept), Some(message)) = (selected.kept.take(), message) {
+        if kept.uid == message.uid() && !message.is_gone() {
+            return Ok(kept);
+        }
+    }
+    let opened = selected.folder.open_message(&mut selected.view, index)?;
+    Ok(Kept {
+        uid: message.map_or(0, |message| message.uid()),
+        internal_date: opened.internal_date,
+        content: Content::new(opened.file, opened.size),
+    })
+}
+
+fn unreadable(out: &mut Writer, index: usize) -> Fetched {
+    out.text(format_args!(
+        "* NO [ALERT] Cannot open message {}\r\n",
+        index.saturating_add(1)
+    ));
+    Fetched::Unreadable
+}
+
+/// Sets `\Seen` if the items ask for it, and tells of flags that are not what they were before the command.
+fn set_seen(session: &mut Session, plan: &Plan<'_>, index: usize, before: Flags) {
+    let Some(selected) = session.selected.as_mut() else {
+        return;
+    };
+    if plan.sets_seen && !selected.read_only && !before.contains(Flags::SEEN) {
+        let change = Change::new(Action::Add, Flags::SEEN, Vec::new());
+        if let Err(error) = selected
+            .folder
+            .change(&mut selected.view, &[index], &change)
+        {
+            // The client has the message; that it is not marked is no reason to fail.
+            session.log_error(&error);
+        }
+    }
+    let Some(selected) = session.selected.as_ref() else {
+        return;
+    };
+    if selected
+        .view
+        .get(index)
+        .is_some_and(|message| message.flags() != before)
+    {
+        selected.put_flags_response(&mut session.out, index, plan.uid);
+    }
+}
+
+/// Writes an item that the view knows.
+fn put_view_item(out: &mut Writer, selected: &Selected, index: usize, item: &FetchItem) {
+    let Some(message) = selected.view.get(index) else {
+        return;
+    };
+    match item {
+        FetchItem::Uid => {
+            out.put(b"UID ");
+            out.number(u64::from(message.uid()));
+        }
+        _ => {
+            out.put(b"FLAGS ");
+            selected.put_flags(out, message);
+        }
+    }
+}
+
+/// Writes an item that comes from the file; false if it is none.
+fn put_content_item(
+    out: &mut Writer,
+    counters: &mut Counters,
+    plan: &Plan<'_>,
+    item: &FetchItem,
+    kept: &mut Kept,
+) -> io::Result<bool> {
+    const WHOLE: Section = Section {
+        part: Vec::new(),
+        text: None,
+    };
+    let content = &mut kept.content;
+    let mut buffer = Vec::new();
+    match item {
+        FetchItem::Flags | FetchItem::Uid => return Ok(false),
+        FetchItem::InternalDate => {
+            let unix = unix_seconds(kept.internal_date);
+            out.text(format_args!(
+                "INTERNALDATE \"{}\"",
+                date::format_imap(unix, localtime::offset_minutes(unix))
+            ));
+        }
+        FetchItem::Rfc822Size => {
+            out.put(b"RFC822.SIZE ");
+            out.number(content.tree()?.octets());
+        }
+        FetchItem::Envelope => {
+            let tree = content.head()?;
+            buffer.extend_from_slice(b"ENVELOPE ");
+            structure::envelope(tree, tree.root(), plan.text, &mut buffer);
+        }
+        FetchItem::Body | FetchItem::BodyStructure => {
+            let extended = matches!(item, FetchItem::BodyStructure);
+            buffer.extend_from_slice(if extended {
+                b"BODYSTRUCTURE "
+            } else {
+                b"BODY "
+            });
+            structure::body(content.tree()?, extended, plan.text, &mut buffer);
+        }
+        FetchItem::Section {
+            section, partial, ..
+        } => {
+            buffer.extend_from_slice(b"BODY");
+            section.encode(&mut buffer);
+            if let Some(partial) = partial {
+                buffer.extend_from_slice(format!("<{}>", partial.start).as_bytes());
+            }
+            put_section(out, counters, content, &buffer, section, *partial)?;
+            buffer.clear();
+        }
+        FetchItem::Rfc822 => put_section(out, counters, content, b"RFC822", &WHOLE, None)?,
+        FetchItem::Rfc822Header => {
+            let section = Section {
+                text: Some(SectionText::Header),
+                ..WHOLE
+            };
+            put_section(out, counters, content, b"RFC822.HEADER", &section, None)?;
+        }
+        FetchItem::Rfc822Text => {
+            let section = Section {
+                text: Some(SectionText::Text),
+                ..WHOLE
+            };
+            put_section(out, counters, content, b"RFC822.TEXT", &section, None)?;
+        }
+    }
+    out.put(&buffer);
+    Ok(true)
+}
+
+/// Writes a section as a literal.
+fn put_section(
+    out: &mut Writer,
+    counters: &mut Counters,
+    content: &mut Content,
+    label: &[u8],
+    section: &Section,
+    partial: Option<Partial>,
+) -> io::Result<()> {
+    let tree = if section.is_own_header() {
+        content.head()?
+    } else {
+        content.tree()?
+    };
+    let target = section.locate(tree);
+    let extract = Extract::prepare(content, target, partial)?;
+    out.put(label);
+    out.put(b" ");
+    out.literal_header(extract.octets());
+    let mut fetched = 0_u64;
+    extract.send(content, |bytes| {
+        fetched += (bytes.len() - memchr::memchr_iter(b'\n', bytes).count()) as u64;
+        out.put(bytes);
+    })?;
+    if section.is_header() {
+        counters.headers = counters.headers.saturating_add(fetched);
+    } else {
+        counters.body = counters.body.saturating_add(fetched);
+    }
+    Ok(())
+}
+
+/// Logs that a message's file cannot be read, though it could be opened.
+pub(super) fn log_read_error(session: &Session, error: &io::Error) {
+    log(
+        Level::Err,
+        format_args!("{}: cannot read message: {error}", session.account.name),
+    );
+}
+
+/// Unix time of a file time, also before 1970.
+pub(super) fn unix_seconds(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => {
+            i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds)
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! SEARCH and UID SEARCH.
+//!
+//! Keys are tried in the order of their cost: what the view knows, then the file's attributes, then the header, then
+//! the text. A message is opened only if a key needs it, and its text is read once for all keys of the command.
+
+use std::time::SystemTime;
+
+use courier::maildir::{Error, ErrorKind, Flags, Folder, Message, Snapshot};
+use courier::mime::header::Known;
+use courier::sys::localtime;
+use courier::text::{charset, date};
+
+use super::fetch::{log_read_error, unix_seconds};
+use crate::attempt;
+use crate::content::Content;
+use crate::grammar::search::{
+    DateRelation, Search, SearchField, SearchFlag, SearchKey, SearchResults,
+};
+use crate::grammar::sequence::Ranges;
+use crate::matching::{self, Needle};
+use crate::reply::{Code, Reply};
+use crate::session::{Executed, Session};
+use crate::writer::Writer;
+
+/// A search key made ready: sets resolved, texts folded, dates as days since 1970.
+enum Test {
+    All,
+    And(Vec<Self>),
+    Or(Box<Self>, Box<Self>),
+    Not(Box<Self>),
+    Flags(Flags, bool),
+    Recent(bool),
+    Keyword(Vec<u8>, bool),
+    Numbers(Ranges),
+    Uids(Ranges),
+    /// Name of a header field, and what it must contain.
+    Field(Vec<u8>, Box<Needle>),
+    /// Number of the needle.
+    Body(usize),
+    Text(usize),
+    Internal(DateRelation, i64),
+    Sent(DateRelation, i64),
+    Larger(u64),
+    Smaller(u64),
+    /// Not before this Unix time.
+    Since(i64),
+    /// Not after it.
+    Until(i64),
+}
+
+/// A whole search, ready to be applied to messages.
+struct Program {
+    test: Test,
+    /// What BODY and TEXT keys look for.
+    needles: Vec<Needle>,
+}
+
+/// A message under test; what has been read of it.
+struct Candidate<'a> {
+    folder: &'a Folder,
+    view: &'a mut Snapshot,
+    index: usize,
+    message: Message,
+    opened: Option<(Content, SystemTime)>,
+    header: Option<Vec<u8>>,
+    in_header: Option<Vec<bool>>,
+    in_body: Option<Vec<bool>>,
+}
+
+/// The message cannot be judged.
+enum Skip {
+    /// Another session removed it.
+    Gone,
+    Store(Error),
+    Read(std::io::Error),
+}
+
+impl From<Error> for Skip {
+    fn from(error: Error) -> Self {
+        if error.kind() == ErrorKind::Gone {
+            Self::Gone
+        } else {
+            Self::Store(error)
+        }
+    }
+}
+
+impl From<std::io::Error> for Skip {
+    fn from(error: std::io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+/// SEARCH.
+///
+/// # Errors
+/// The client is gone.
+pub fn execute(session: &mut Session, search: &Search) -> Executed {
+    if search.charset.is_some() && session.utf8 {
+        return Ok(Reply::bad(
+            "CHARSET is not valid in UTF8 mode as per RFC 6855",
+        ));
+    }
+    if search
+        .charset
+        .as_deref()
+        .is_some_and(|label| !charset::is_known(label))
+    {
+        return Ok(
+            Reply::no("The requested character set is not supported.").with(Code::BadCharset)
+        );
+    }
+    let selected = attempt!(session.selected());
+    let program = Program::new(search, &selected.view);
+    let mut found = Vec::new();
+    let mut changed = Vec::new();
+    let mut unreadable = false;
+    let mut index = 0;
+    while let Some(selected) = session.selected.as_mut() {
+        let Some(&message) = selected.view.get(index) else {
+            break;
+        };
+        let mut candidate = Candidate {
+            folder: &selected.folder,
+            view: &mut selected.view,
+            index,
+            message,
+            opened: None,
+            header: None,
+            in_header: None,
+            in_body: None,
+        };
+        match candidate.matches(&program.test, &program.needles) {
+            Ok(true) => found.push(if search.uid {
+                message.uid()
+            } else {
+                number(index)
+            }),
+            Ok(false) | Err(Skip::Gone) => {}
+            Err(Skip::Store(error)) => {
+                unreadable = true;
+                session.log_error(&error);
+            }
+            Err(Skip::Read(error)) => {
+                unreadable = true;
+                log_read_error(session, &error);
+            }
+        }
+        // Looking for the file showed what another session did to its flags.
+        let now = session
+            .selected
+            .as_ref()
+            .and_then(|selected| selected.view.get(index));
+        if now.is_some_and(|now| now.flags() != message.flags()) {
+            changed.push(index);
+        }
+        index += 1;
+    }
+    match search.results {
+        None => put_found(&mut session.out, &found),
+        Some(results) => put_extended(&mut session.out, &session.tag, search.uid, results, &found),
+    }
+    if let Some(selected) = session.selected.as_ref() {
+        for index in changed {
+            selected.put_flags_response(&mut session.out, index, search.uid);
+        }
+    }
+    session.out.check()?;
+    Ok(if unreadable {
+        Reply::no("Some messages cannot be read.").with(Code::ServerBug)
+    } else {
+        Reply::ok("SEARCH done.")
+    })
+}
+
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// `* SEARCH 1 2 3`
+fn put_found(out: &mut Writer, found: &[u32]) {
+    out.put(b"* SEARCH");
+    for &number in found {
+        out.put(b" ");
+        out.number(u64::from(number));
+    }
+    out.end_line();
+}
+
+/// `* ESEARCH (TAG "a") UID MIN 1 MAX 3 ALL 1:3 COUNT 3` (RFC 4731).
+fn put_extended(out: &mut Writer, tag: &[u8], uid: bool, results: SearchResults, found: &[u32]) {
+    out.put(b"* ESEARCH (TAG ");
+    out.string(tag, false);
+    out.put(b")");
+    if uid {
+        out.put(b" UID");
+    }
+    for (wanted, name, value) in [
+        (results.min, " MIN ", found.first()),
+        (results.max, " MAX ", found.last()),
+    ] {
+        if let (true, Some(&value)) = (wanted, value) {
+            out.put(name.as_bytes());
+            out.number(u64::from(value));
+        }
+    }
+    if results.all && !found.is_empty() {
+        let mut set = b" ALL ".to_vec();
+        Ranges::from_ascending(found.iter().copied()).encode(&mut set);
+        out.put(&set);
+    }
+    if results.count {
+        out.put(b" COUNT ");
+        out.number(found.len() as u64);
+    }
+    out.end_line();
+}
+
+impl Program {
+    /// The character set must be known.
+    fn new(search: &Search, view: &Snapshot) -> Self {
+        let mut compiler = Compiler {
+            charset: search.charset.as_deref(),
+            count: number(view.len()).saturating_sub(1),
+            largest_uid: view.messages().last().map_or(0, Message::uid),
+            now: unix_seconds(SystemTime::now()),
+            needles: Vec::new(),
+        };
+        let test = compiler.test(&search.key);
+        Self {
+            test,
+            needles: compiler.needles,
+        }
+    }
+}
+
+struct Compiler<'a> {
+    charset: Option<&'a [u8]>,
+    count: u32,
+    largest_uid: u32,
+    now: i64,
+    needles: Vec<Needle>,
+}
+
+impl Compiler<'_> {
+    fn test(&mut self, key: &SearchKey) -> Test {
+        match key {
+            SearchKey::All => Test::All,
+            SearchKey::And(keys) => {
+                let mut tests: Vec<Test> = keys.iter().map(|key| self.test(key)).collect();
+                tests.sort_by_key(Test::cost);
+                Test::And(tests)
+            }
+            SearchKey::Or(a, b) => {
+                let (a, b) = (self.test(a), self.test(b));
+                let (a, b) = if a.cost() <= b.cost() { (a, b) } else { (b, a) };
+                Test::Or(Box::new(a), Box::new(b))
+            }
+            SearchKey::Not(key) => Test::Not(Box::new(self.test(key))),
+            SearchKey::Flag(flag, set) => match flag {
+                SearchFlag::Answered => Test::Flags(Flags::ANSWERED, *set),
+                SearchFlag::Deleted => Test::Flags(Flags::DELETED, *set),
+                SearchFlag::Draft => Test::Flags(Flags::DRAFT, *set),
+                SearchFlag::Flagged => Test::Flags(Flags::FLAGGED, *set),
+                SearchFlag::Seen => Test::Flags(Flags::SEEN, *set),
+                SearchFlag::Recent => Test::Recent(*set),
+            },
+            SearchKey::New => Test::And(vec![Test::Recent(true), Test::Flags(Flags::SEEN, false)]),
+            SearchKey::Keyword(keyword, set) => Test::Keyword(keyword.clone(), *set),
+            SearchKey::Numbers(set) => Test::Numbers(set.resolve(self.count)),
+            SearchKey::Uids(set) => Test::Uids(set.resolve(self.largest_uid)),
+            SearchKey::Field(field, text) => Test::Field(
+                match field {
+                    SearchField::Bcc => b"Bcc".to_vec(),
+                    SearchField::Cc => b"Cc".to_vec(),
+                    SearchField::From => b"From".to_vec(),
+                    SearchField::Subject => b"Subject".to_vec(),
+                    SearchField::To => b"To".to_vec(),
+                },
+                self.needle(text),
+            ),
+            SearchKey::Header(name, text) => Test::Field(name.clone(), self.needle(text)),
+            SearchKey::Body(text) => Test::Body(self.keep(text)),
+            SearchKey::Text(text) => Test::Text(self.keep(text)),
+            SearchKey::Internal(relation, date) => Test::Internal(*relation, date.days()),
+            SearchKey::Sent(relation, date) => Test::Sent(*relation, date.days()),
+            SearchKey::Larger(size) => Test::Larger(*size),
+            SearchKey::Smaller(size) => Test::Smaller(*size),
+            SearchKey::Younger(seconds) => {
+                Test::Since(self.now.saturating_sub(i64::from(*seconds)))
+            }
+            SearchKey::Older(seconds) => Test::Until(self.now.saturating_sub(i64::from(*seconds))),
+        }
+    }
+
+    fn needle(&self, text: &[u8]) -> Box<Needle> {
+        Box::new(Needle::new(self.charset, text))
+    }
+
+    fn keep(&mut self, text: &[u8]) -> usize {
+        self.needles.push(Needle::new(self.charset, text));
+        self.needles.len() - 1
+    }
+}
+
+impl Test {
+    /// 0: the view; 1: the file's attributes; 2: the header; 3: the text.
+    fn cost(&self) -> u8 {
+        match self {
+            Self::All
+            | Self::Flags(..)
+            | Self::Recent(_)
+            | Self::Keyword(..)
+            | Self::Numbers(_)
+            | Self::Uids(_) => 0,
+            Self::Internal(..) | Self::Since(_) | Self::Until(_) => 1,
+            Self::Field(..) | Self::Sent(..) => 2,
+            Self::Larger(_) | Self::Smaller(_) | Self::Body(_) | Self::Text(_) => 3,
+            Self::And(tests) => tests.iter().map(Self::cost).max().unwrap_or(0),
+            Self::Or(a, b) => a.cost().max(b.cost()),
+            Self::Not(test) => test.cost(),
+        }
+    }
+}
+
+impl Candidate<'_> {
+    fn matches(&mut self, test: &Test, needles: &[Needle]) -> Result<bool, Skip> {
+        Ok(match test {
+            Test::All => true,
+            Test::And(tests) => {
+                for test in tests {
+                    if !self.matches(test, needles)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            Test::Or(a, b) => self.matches(a, needles)? || self.matches(b, needles)?,
+            Test::Not(test) => !self.matches(test, needles)?,
+            Test::Flags(flags, set) => self.message.flags().contains(*flags) == *set,
+            Test::Recent(set) => self.message.is_recent() == *set,
+            Test::Keyword(keyword, set) => self.view.has_keyword(&self.message, keyword) == *set,
+            Test::Numbers(set) => set.contains(number(self.index)),
+            Test::Uids(set) => set.contains(self.message.uid()),
+            Test::Field(name, needle) => matching::in_field(self.header()?, name, needle),
+            Test::Body(needle) => self.is_in_body(needles, *needle)?,
+            Test::Text(needle) => {
+                self.is_in_header(needles, *needle)? || self.is_in_body(needles, *needle)?
+            }
+            Test::Internal(relation, day) => {
+                let unix = self.internal_date()?;
+                let date = date::Date::of_unix(unix, localtime::offset_minutes(unix));
+                compare(*relation, date.days(), *day)
+            }
+            Test::Sent(relation, day) => {
+                let tree = self.content()?.head()?;
+                let sent = tree
+                    .field(tree.root(), Known::Date)
+                    .and_then(|text| date::DateTime::parse_header(&text));
+                // The date as written, whatever its zone (RFC 3501 section 6.4.4).
+                sent.is_some_and(|sent| compare(*relation, sent.date.days(), *day))
+            }
+            Test::Larger(size) => self.is_larger(*size)?,
+            Test::Smaller(size) => match size.checked_sub(1) {
+                Some(most) => !self.is_larger(most)?,
+                None => false,
+            },
+            Test::Since(unix) => self.internal_date()? >= *unix,
+            Test::Until(unix) => self.internal_date()? <= *unix,
+        })
+    }
+
+    fn open(&mut self) -> Result<&mut (Content, SystemTime), Skip> {
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => {
+                let opened = self.folder.open_message(self.view, self.index)?;
+                (Content::new(opened.file, opened.size), opened.internal_date)
+            }
+        };
+        Ok(self.opened.insert(opened))
+    }
+
+    fn content(&mut self) -> Result<&mut Content, Skip> {
+        Ok(&mut self.open()?.0)
+    }
+
+    fn internal_date(&mut self) -> Result<i64, Skip> {
+        Ok(unix_seconds(self.open()?.1))
+    }
+
+    fn header(&mut self) -> Result<&[u8], Skip> {
+        let header = match self.header.take() {
+            Some(header) => header,
+            None => matching::own_header(self.content()?)?,
+        };
+        Ok(self.header.insert(header))
+    }
+
+    fn is_in_header(&mut self, needles: &[Needle], needle: usize) -> Result<bool, Skip> {
+        let found = match self.in_header.take() {
+            Some(found) => found,
+            None => matching::in_header(self.header()?, needles),
+        };
+        Ok(self
+            .in_header
+            .insert(found)
+            .get(needle)
+            .copied()
+            .unwrap_or(false))
+    }
+
+    fn is_in_body(&mut self, needles: &[Needle], needle: usize) -> Result<bool, Skip> {
+        let found = match self.in_body.take() {
+            Some(found) => found,
+            None => matching::in_body(self.content()?, needles)?,
+        };
+        Ok(self
+            .in_body
+            .insert(found)
+            .get(needle)
+            .copied()
+            .unwrap_or(false))
+    }
+
+    /// Whether RFC822.SIZE is above a size.
+    fn is_larger(&mut self, size: u64) -> Result<bool, Skip> {
+        let content = self.content()?;
+        // Every stored byte is served as one octet or two.
+        let stored = content.stored_size();
+        Ok(if stored > size {
+            true
+        } else if stored.saturating_mul(2) <= size {
+            false
+        } else {
+            content.tree()?.octets() > size
+        })
+    }
+}
+
+fn compare(relation: DateRelation, day: i64, with: i64) -> bool {
+    match relation {
+        DateRelation::Before => day < with,
+        DateRelation::On => day == with,
+        DateRelation::Since => day >= with,
+    }
+}
