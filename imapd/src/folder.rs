@@ -99,6 +99,11 @@ impl Session {
         ) {
             self.log_error(error);
         }
+        self.reply_to(error)
+    }
+
+    /// As [`Self::failed`], for a failure that is logged otherwise.
+    pub fn reply_to(&self, error: &Error) -> Reply {
         match error.kind() {
             ErrorKind::NoSuchFolder => missing(None),
             ErrorKind::FolderExists => {

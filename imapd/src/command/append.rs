@@ -2,9 +2,11 @@
 //! wrong is told before the client is asked for its bytes where that can be; bytes that come unasked are read to
 //! their end, so that none is ever taken for a command. Nothing is stored unless the whole command is right.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use courier::maildir::{Delivery, Details, Error, Flags, Folder, Pending, valid_keyword};
+use courier::sys::log::{Level, log};
 
 use crate::attempt;
 use crate::folder::Right;
@@ -134,7 +136,6 @@ fn receive(
         internal_date: message.date.and_then(|date| moment(date.unix())),
     };
     Ok(written
-        .and_then(|()| delivery.end_line())
         .and_then(|()| delivery.finish(details))
         .map_err(|error| failed(session, &error)))
 }
@@ -187,10 +188,35 @@ impl Session {
 
 /// The reply when messages cannot be stored.
 fn failed(session: &Session, error: &Error) -> Reply {
+    storing_failed(
+        session,
+        error,
+        "storing",
+        "Cannot create message - no write permission or out of disk space.",
+    )
+}
+
+/// The reply to an APPEND, COPY or MOVE that failed, with the log line that belongs to it (contract: imapd 17).
+pub fn storing_failed(
+    session: &Session,
+    error: &Error,
+    doing: &str,
+    text: impl Into<Cow<'static, str>>,
+) -> Reply {
     use courier::maildir::ErrorKind::{Denied, NoSpace};
-    let mut reply = session.failed(error);
+    let Some(errno) = error.errno() else {
+        return session.failed(error);
+    };
+    log(
+        Level::Err,
+        format_args!(
+            "error {doing} a message, user={}, errno={}",
+            session.account.name, errno as i32
+        ),
+    );
+    let mut reply = session.reply_to(error);
     if matches!(error.kind(), Denied | NoSpace) {
-        reply.text = "Cannot create message - no write permission or out of disk space.".into();
+        reply.text = text.into();
     }
     reply
 }

@@ -1,7 +1,8 @@
 //! COPY and MOVE (RFC 3501 section 6.4.7, RFC 6851, RFC 4315).
 
-use courier::maildir::{Copied, Error, ErrorKind, Folder, Keep};
+use courier::maildir::{Copied, Error, Folder, Keep};
 
+use super::append::storing_failed;
 use crate::attempt;
 use crate::grammar::sequence::Ranges;
 use crate::grammar::store::Transfer;
@@ -81,9 +82,6 @@ fn copy_uid(copied: &Copied) -> Option<Code> {
 }
 
 fn failed(session: &Session, error: &Error, command: &str) -> Reply {
-    let mut reply = session.failed(error);
-    if matches!(error.kind(), ErrorKind::Denied | ErrorKind::NoSpace) {
-        reply.text = format!("{command} failed - no write permission or out of disk space.").into();
-    }
-    reply
+    let text = format!("{command} failed - no write permission or out of disk space.");
+    storing_failed(session, error, "copying", text)
 }

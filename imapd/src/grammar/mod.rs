@@ -16,6 +16,9 @@ pub mod store;
 
 use cursor::{Cursor, Parsed, SyntaxError};
 
+/// Longest tag, in bytes.
+const MAX_TAG: usize = 1024;
+
 /// A command with its arguments. Mailbox names are in wire form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -83,7 +86,8 @@ pub fn split_tag(command: &[u8]) -> Option<(&[u8], Cursor<'_>)> {
     let mut cursor = Cursor::new(command);
     cursor.blanks();
     let tag = astring::tag(&mut cursor).ok()?;
-    Some((tag, cursor))
+    // Echoed in every reply, so a flood without blanks must not count as one.
+    (tag.len() <= MAX_TAG).then_some((tag, cursor))
 }
 
 impl Command {

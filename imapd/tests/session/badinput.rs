@@ -95,6 +95,11 @@ fn a_line_of_100_megabytes_costs_no_memory() {
     }
     session.send(b"\r\n");
     session.expect("a BAD [TOOBIG]");
+    for _ in 0..10 {
+        session.send(&block);
+    }
+    session.send(b"\r\n");
+    session.expect("* BAD [TOOBIG]");
     session.ask("NOOP", "OK");
     let peak = session.peak_memory();
     assert!(peak < MEMORY, "{peak} kB");
@@ -261,7 +266,7 @@ fn a_full_disk_refuses_new_messages_and_loses_none() {
         "f OK [APPENDUID",
         "g OK",
     ]);
-    ended.logged("No space left on device");
+    ended.logged("ERR: error storing a message, user=ann, errno=28\n");
 }
 
 #[test]
