@@ -53,7 +53,7 @@ pub use folder::{Folder, Mode, OpenMessage};
 pub use keywords::{KeywordSet, valid_keyword};
 pub use name::{FolderName, NameError};
 pub use options::{Options, Sync};
-pub use root::{FolderEntry, Maildir, make_maildir};
+pub use root::{FolderEntry, Maildir, make_folder, make_maildir};
 pub use snapshot::{Diff, Expunged, Hidden, Message, Snapshot};
 pub use status::Status;
 pub use watch::Watch;

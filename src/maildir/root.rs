@@ -1,6 +1,7 @@
 //! The account's maildir: which folders there are; making, renaming and removing them (contract: maildir 1, 13).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +23,10 @@ use crate::sys::log::{Level, log};
 
 /// Where ACLs of folders are kept that exist only as parents.
 const HIERACL: &[u8] = b"courierimaphieracl";
+/// In this order: `cur` last tells others that the folder is complete.
+const PARTS: [&[u8]; 3] = [b"tmp", b"new", b"cur"];
+/// Tells a folder from a maildir of its own.
+const MARKER: &[u8] = b"maildirfolder";
 /// Deepest tree that a removal descends into.
 const DEPTH: u32 = 32;
 
@@ -234,10 +239,10 @@ impl Maildir {
         let root = &self.root;
         root.tmp.mkdir(work, 0o700)?;
         let dir = root.tmp.open_dir(work)?;
-        for part in [b"tmp", b"new", b"cur"] {
+        for part in PARTS {
             dir.mkdir(part, 0o700)?;
         }
-        dir.create(b"maildirfolder", 0o600)?;
+        dir.create(MARKER, 0o600)?;
         uiddb::create(&dir, uid_validity, root.options.sync != Sync::Never)?;
         if root.options.sync != Sync::Never {
             dir.sync()?;
@@ -407,6 +412,26 @@ impl Root {
 /// # Errors
 /// `FolderExists`, `NoSuchFolder` for a missing parent (both with the errno), and the rest.
 pub fn make_maildir(path: &Path, mode: u32) -> Result<()> {
+    make_directories(path, mode).map(drop)
+}
+
+/// Makes the directories of a folder in the maildir at `root`, and nothing else: its UID database comes with the
+/// first use, by its owner. For tools; sessions use [`Maildir::create`].
+///
+/// # Errors
+/// As [`make_maildir`]; always `FolderExists` for INBOX.
+pub fn make_folder(root: &Path, name: &FolderName) -> Result<()> {
+    let path = root.join(std::ffi::OsStr::from_bytes(&name.directory()));
+    let dir = make_directories(&path, 0o700)?;
+    let marked = dir.create(MARKER, 0o600);
+    if marked.is_err() {
+        // The failure itself is reported.
+        let _ = std::fs::remove_dir_all(&path);
+    }
+    marked.map(drop)
+}
+
+fn make_directories(path: &Path, mode: u32) -> Result<Dir> {
     let failed = |errno| {
         let error = Error::io("mkdir", path, errno);
         match errno {
@@ -416,19 +441,17 @@ pub fn make_maildir(path: &Path, mode: u32) -> Result<()> {
         }
     };
     nix::unistd::mkdir(path, Mode::from_bits_truncate(mode)).map_err(failed)?;
-    let dir = Dir::open(path)?;
-    let parts = [&b"tmp"[..], b"new", b"cur"];
-    for (done, part) in parts.iter().enumerate() {
-        if let Err(error) = dir.mkdir(part, 0o700) {
-            for part in parts.iter().take(done) {
-                // The failure itself is reported.
-                let _ = nix::unistd::unlinkat(&dir, *part, UnlinkatFlags::RemoveDir);
-            }
-            let _ = std::fs::remove_dir(path);
-            return Err(error);
+    let made = Dir::open(path).and_then(|dir| {
+        for part in PARTS {
+            dir.mkdir(part, 0o700)?;
         }
+        Ok(dir)
+    });
+    if made.is_err() {
+        // The failure itself is reported.
+        let _ = std::fs::remove_dir_all(path);
     }
-    Ok(())
+    made
 }
 
 /// Removes `name` below `dir` with everything in it, following no link.

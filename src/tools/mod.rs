@@ -1,1 +1,3 @@
 //! Bodies of the command-line tools; `src/bin` only parses options and calls in here.
+
+pub mod maildirmake;
