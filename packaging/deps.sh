@@ -14,6 +14,7 @@ cmd make                            | make             | make             | this
 cmd pkg-config                      | pkg-config       | pkgconf          | finds libraries
 file /usr/include/gdbm.h            | libgdbm-dev      | gdbm-devel       | access file and userdb databases
 file /usr/include/crypt.h           | libcrypt-dev     | libxcrypt-devel  | password hashes of authdaemond
+file /usr/include/security/pam_appl.h | libpam0g-dev    | pam-devel        | system accounts of authdaemond
 file /usr/include/openssl/ssl.h       | libssl-dev       | openssl-devel    | the TLS service
 cmd mandoc                          | mandoc           | mandoc           | lints the manual pages
 cmd readelf                         | binutils         | binutils         | tests what each program links

@@ -21,12 +21,13 @@ const MORE: &[(&str, &[&str])] = &[
     ("makedatprog", &["libgdbm"]),
     ("makeimapaccess", &["libgdbm"]),
     ("makeuserdb", &["libgdbm"]),
-    // userdb on GDBM, crypt(3) hashes.
-    ("authdaemond", &["libgdbm", "libcrypt"]),
+    // userdb on GDBM, crypt(3) hashes, system accounts.
+    ("authdaemond", &["libgdbm", "libcrypt", "libpam"]),
     // The TLS service, and the only user of OpenSSL.
     ("couriertlsd", &["libssl", "libcrypto"]),
-    // Makes crypt(3) hashes.
+    // Make crypt(3) hashes.
     ("userdbpw", &["libcrypt"]),
+    ("authpasswd", &["libcrypt"]),
 ];
 
 /// The programs in `directory`, which is where cargo puts them beside its own folders and `.d` files.

@@ -16,6 +16,7 @@ use courier::sys::process::{Fork, exit_now, fork, ignore_signal};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -81,9 +82,12 @@ pub fn run(paths: &Paths) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Standard input and output lead nowhere; the signals that matter arrive as data.
+/// Standard input and output lead nowhere; the signals that matter arrive as data; memory, which has passwords in
+/// it, is never dumped to a file.
 fn prepare_process() -> Result<SignalFd, StartError> {
     let system = |call| move |error: io::Error| StartError::System(call, error);
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)
+        .map_err(|errno| StartError::System("setrlimit", errno.into()))?;
     let null = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
