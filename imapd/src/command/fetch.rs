@@ -66,7 +66,7 @@ enum Fetched {
 /// FETCH.
 ///
 /// # Errors
-/// The end of the session: the client is gone, or a message broke off in the middle of a response.
+/// The end of the session: the client is gone, a signal came, or a message broke off in the middle of a response.
 pub fn execute(session: &mut Session, fetch: &Fetch) -> Executed {
     let selected = attempt!(session.selected());
     let ranges = attempt!(selected.ranges(&fetch.set, fetch.uid));
@@ -80,6 +80,10 @@ pub fn execute(session: &mut Session, fetch: &Fetch) -> Executed {
             Fetched::Unreadable => unreadable = true,
         }
         session.out.check()?;
+        // Not for what costs next to nothing.
+        if plan.need > Need::Nothing && session.input.signalled() {
+            return Err(End::Signalled);
+        }
     }
     Ok(if unreadable {
         Reply::no("Some messages cannot be read.").with(Code::ServerBug)

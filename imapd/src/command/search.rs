@@ -3,7 +3,7 @@
 //! Keys are tried in the order of their cost: what the view knows, then the file's attributes, then the header, then
 //! the text. A message is opened only if a key needs it, and its text is read once for all keys of the command.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use courier::maildir::{Error, ErrorKind, Flags, Folder, Message, Snapshot};
 use courier::mime::header::Known;
@@ -19,8 +19,14 @@ use crate::grammar::search::{
 use crate::grammar::sequence::Ranges;
 use crate::matching::{self, Needle};
 use crate::reply::{Code, Reply};
-use crate::session::{Executed, Session};
+use crate::session::{End, Executed, Session};
 use crate::writer::Writer;
+
+/// Silence after which a client is told that the search goes on.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// How often a long search looks for signals.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A search key made ready: sets resolved, texts folded, dates as days since 1970.
 enum Test {
@@ -94,7 +100,7 @@ impl From<std::io::Error> for Skip {
 /// SEARCH.
 ///
 /// # Errors
-/// The client is gone.
+/// The client is gone, or a signal asks for the end.
 pub fn execute(session: &mut Session, search: &Search) -> Executed {
     if search.charset.is_some() && session.utf8 {
         return Ok(Reply::bad(
@@ -116,6 +122,8 @@ pub fn execute(session: &mut Session, search: &Search) -> Executed {
     let mut changed = Vec::new();
     let mut unreadable = false;
     let mut index = 0;
+    let mut last_word = Instant::now();
+    let mut last_look = last_word;
     while let Some(selected) = session.selected.as_mut() {
         let Some(&message) = selected.view.get(index) else {
             break;
@@ -155,6 +163,16 @@ pub fn execute(session: &mut Session, search: &Search) -> Executed {
             changed.push(index);
         }
         index += 1;
+        if last_look.elapsed() >= LOOK {
+            last_look = Instant::now();
+            if session.input.signalled() {
+                return Err(End::Signalled);
+            }
+        }
+        if last_word.elapsed() >= PROGRESS {
+            last_word = Instant::now();
+            put_progress(session, index)?;
+        }
     }
     match search.results {
         None => put_found(&mut session.out, &found),
@@ -171,6 +189,22 @@ pub fn execute(session: &mut Session, search: &Search) -> Executed {
     } else {
         Reply::ok("SEARCH done.")
     })
+}
+
+/// `* OK [INPROGRESS ("tag" 20 100)] …` (RFC 9585): the client sees that something happens, and we see a client that
+/// is gone.
+fn put_progress(session: &mut Session, done: usize) -> Result<(), End> {
+    let total = session
+        .selected
+        .as_ref()
+        .map_or(0, |selected| selected.view.len());
+    session.out.put(b"* OK [INPROGRESS (");
+    session.out.string(&session.tag, false);
+    session
+        .out
+        .text(format_args!(" {done} {total})] Searching\r\n"));
+    session.out.flush()?;
+    Ok(())
 }
 
 fn number(index: usize) -> u32 {
