@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use courier::maildir::{Diff, Error, Flags, Folder, Message, Snapshot};
 
@@ -43,6 +44,8 @@ pub struct Selected {
     pub kept: Option<Kept>,
     /// Messages that cannot be numbered have been told of.
     warned_hidden: bool,
+    /// When the last refresh ended, and how long it took.
+    refreshed: Option<(Instant, Duration)>,
 }
 
 impl Selected {
@@ -57,6 +60,7 @@ impl Selected {
             copied: BTreeSet::new(),
             kept: None,
             warned_hidden: false,
+            refreshed: None,
         }
     }
 
@@ -211,9 +215,24 @@ impl Selected {
     /// # Errors
     /// The folder cannot be read; the view stays as it was.
     pub fn refresh(&mut self, out: &mut Writer, uid: bool) -> Result<Diff, Error> {
+        let began = Instant::now();
         let diff = self.folder.rescan(&mut self.view)?;
+        self.refreshed = Some((Instant::now(), began.elapsed()));
         self.put_changes(out, &diff, uid);
         Ok(diff)
+    }
+
+    /// False if this mailbox is large and was brought up to date just now. Announcing each message at once is a
+    /// courtesy (RFC 3501 section 6.3.11); adding thousands one by one to a mailbox of thousands must not cost a
+    /// listing each. NOOP tells what was left out.
+    pub fn is_worth_refreshing(&self) -> bool {
+        const LARGE: usize = 1000;
+        match self.refreshed {
+            Some((ended, took)) if self.view.len() > LARGE => {
+                ended.elapsed() >= took.saturating_mul(10)
+            }
+            _ => true,
+        }
     }
 
     /// Writes what `diff` says (contract: imapd 8.1).

@@ -65,13 +65,7 @@ pub fn execute(session: &mut Session, append: Append, literal: Literal) -> Execu
             .append(pending)
             .map_err(|error| failed(session, &error))
     );
-    let same = session
-        .selected
-        .as_ref()
-        .is_some_and(|selected| selected.folder.is_same(&folder));
-    if same {
-        session.refresh(false);
-    }
+    session.announce(&folder);
     Ok(Reply::ok("APPEND Ok.").with(Code::AppendUid(
         appended.uid_validity,
         Ranges::from_ascending(appended.uids),
@@ -170,6 +164,16 @@ fn following(session: &mut Session, utf8: bool) -> Result<Following, End> {
 }
 
 impl Session {
+    /// Shows messages that were added to `target`, if that is the selected mailbox.
+    pub fn announce(&mut self, target: &Folder) {
+        let wanted = self.selected.as_ref().is_some_and(|selected| {
+            selected.folder.is_same(target) && selected.is_worth_refreshing()
+        });
+        if wanted {
+            self.refresh(false);
+        }
+    }
+
     /// The folder to add messages to.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! COPY and MOVE (RFC 3501 section 6.4.7, RFC 6851, RFC 4315).
 
-use courier::maildir::{Copied, Error, Folder, Keep};
+use courier::maildir::{Copied, Error, Keep};
 
 use super::append::storing_failed;
 use crate::attempt;
@@ -20,7 +20,7 @@ pub fn copy(session: &mut Session, transfer: &Transfer) -> Executed {
     let copied = attempt!(copied.map_err(|error| failed(session, &error, "COPY")));
     let selected = attempt!(session.selected());
     selected.remember_copied(copied.uids.iter().map(|&(from, _)| from));
-    announce(session, &target);
+    session.announce(&target);
     let reply = Reply::ok("COPY completed.");
     Ok(match copy_uid(&copied) {
         Some(code) => reply.with(code),
@@ -58,17 +58,6 @@ fn indexes(session: &mut Session, transfer: &Transfer) -> Result<Vec<usize>, Rep
     let selected = session.selected()?;
     let ranges = selected.ranges(&transfer.set, transfer.uid)?;
     Ok(ranges.into_iter().flatten().collect())
-}
-
-/// Shows the copies if they are in the selected mailbox.
-fn announce(session: &mut Session, target: &Folder) {
-    let same = session
-        .selected
-        .as_ref()
-        .is_some_and(|selected| selected.folder.is_same(target));
-    if same {
-        session.refresh(false);
-    }
 }
 
 /// The COPYUID code; nothing to say if nothing was copied.
