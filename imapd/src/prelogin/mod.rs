@@ -195,10 +195,7 @@ fn reply(talk: &mut Talk<'_>, tag: &[u8], text: &str) {
 fn bad(tag: Option<&[u8]>, reason: &str) -> Next {
     // A tag is ASCII; see is_tag.
     let tag = String::from_utf8_lossy(tag.unwrap_or(b"*"));
-    Next::Bad(format!(
-        "{tag} BAD {reason}
-"
-    ))
+    Next::Bad(format!("{tag} BAD {reason}\r\n"))
 }
 
 fn fatal(talk: &mut Talk<'_>, end: End, reason: &str) -> Ending {
