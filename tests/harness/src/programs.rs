@@ -40,7 +40,7 @@ pub fn ours(name: &str) -> Result<PathBuf, Error> {
     if path.is_file() {
         Ok(path)
     } else {
-        Err(Error::Skipped(format!("{} does not exist", path.display())))
+        Err(Error::new(format!("{} does not exist", path.display())))
     }
 }
 

@@ -292,7 +292,7 @@ fn nul_bytes_are_refused_and_do_no_harm() -> Result<(), Error> {
         let list = client.expect_ok("LIST \"\" *")?;
         assert_eq!(list.untagged.len(), 1, "{list:?}");
         // A message may be refused for it, but what is stored is stored whole.
-        client.send(b"f APPEND INBOX {10+}\r\nA: b\r\n\r\n\0\r\n")?;
+        client.send(b"f APPEND INBOX {9+}\r\nA: b\r\n\r\n\0\r\n")?;
         let reply = client.reply_to("f")?;
         let stored = server.account("joe")?.messages("INBOX")?;
         if reply.ok() {
@@ -479,10 +479,10 @@ fn a_full_disk_refuses_new_mail_and_keeps_the_old() -> Result<(), Error> {
         client.expect_ok("EXPUNGE")?;
         let reply = client.expect_ok("UID SEARCH ALL")?;
         reply.with("* SEARCH 2")?;
+        drop(file);
         fs::remove_file(&filler)?;
         client.append("INBOX", &small)?;
         client.expect_ok("LOGOUT")?;
-        drop(file);
         sound(&server)
     })
 }

@@ -212,6 +212,10 @@ fn snapshot(client: &mut Client) -> Result<Snapshot, Error> {
             .iter()
             .filter_map(|response| {
                 let line = response.line();
+                // The original lists the parents of subscribed folders as such even for `*`.
+                if line.starts_with("* LSUB (\\Noselect") {
+                    return None;
+                }
                 Some(line.split_once("\".\" ")?.1.trim_matches('"').to_owned())
             })
             .collect();
