@@ -18,6 +18,7 @@ file /usr/include/security/pam_appl.h | libpam0g-dev    | pam-devel        | sys
 file /usr/include/openssl/ssl.h       | libssl-dev       | openssl-devel    | the TLS service
 cmd mandoc                          | mandoc           | mandoc           | lints the manual pages
 cmd readelf                         | binutils         | binutils         | tests what each program links
+cmd strace                          | strace           | strace           | records file operations for the durability test
 cmd python3                         | python3          | python3          | imaplib as a test client
 cmd curl                            | curl             | curl             | test client
 cmd mutt                            | mutt             | mutt             | test client

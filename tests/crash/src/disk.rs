@@ -154,6 +154,10 @@ impl Disk {
         if self.names.contains_key(from) && self.names.get(from) == self.names.get(to) {
             return;
         }
+        // The crash undid the directory that it was moved into.
+        if !self.has_parent(to) {
+            return;
+        }
         let below: Vec<PathBuf> = self
             .names
             .keys()

@@ -12,5 +12,5 @@ mod strace;
 
 pub use disk::{Disk, Node};
 pub use operation::{Inode, Operation};
-pub use record::{Recording, record};
+pub use record::{Recording, State, record};
 pub use strace::unavailable;
