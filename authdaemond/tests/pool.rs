@@ -243,3 +243,49 @@ fn the_stock_list_starts_and_a_configured_module_that_is_missing_refuses_tempora
         daemon.login("imap", "no such user", "x").is_empty()
     });
 }
+
+#[test]
+fn only_root_the_mail_user_and_its_group_are_answered() {
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() {
+        return support::skipped("only root can become somebody else");
+    }
+    let Ok(Some(mail)) = nix::unistd::User::from_name("daemon") else {
+        return support::skipped("there is no system account called daemon");
+    };
+    let mut daemon = Instance::prepare(RC);
+    let paths = std::fs::read_to_string(daemon.path("paths")).unwrap();
+    std::fs::write(
+        daemon.path("paths"),
+        format!("{paths}mailuser=daemon\nmailgroup=daemon\n"),
+    )
+    .unwrap();
+    // A directory that lets everybody in: the daemon itself turns them away.
+    for path in [daemon.directory.path().to_owned(), daemon.path("var")] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    // Other users may not be able to run programs from the build directory.
+    let authtest = daemon.path("authtest");
+    std::fs::copy(env!("CARGO_BIN_EXE_authtest"), &authtest).unwrap();
+    daemon.launch();
+    let run = |uid: u32, gid: u32| {
+        let mut command = daemon.command(authtest.to_str().unwrap());
+        command.uid(uid).gid(gid).arg("alice").output().unwrap()
+    };
+    let stranger = 65_533;
+    assert!(run(mail.uid.as_raw(), stranger).status.success());
+    assert!(run(stranger, mail.gid.as_raw()).status.success());
+    let refused = run(stranger, stranger);
+    assert_eq!(refused.status.code(), Some(1));
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(message, "Authentication FAILED: Input/output error\n");
+    let log = daemon.log();
+    assert!(
+        log.contains("WARN: connection refused: uid 65533 "),
+        "{log}"
+    );
+    assert!(
+        log.contains("var: should not be open to others (mode 755)\n"),
+        "{log}"
+    );
+}

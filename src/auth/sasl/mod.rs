@@ -228,4 +228,6 @@ impl Exchange {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
