@@ -5,9 +5,8 @@ use std::env;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use courier::maildir::Maildir;
@@ -30,32 +29,6 @@ pub enum Refusal {
     /// `* BYE [ALERT] Fatal error:` and this text, exit status 1; with the log line behind `ERR: user: `.
     Fatal(String, String),
 }
-
-/// Names passed on to `loginexec`. The rest of our environment is configuration that it has no use for.
-const HOOK_ENVIRONMENT: &[&str] = &[
-    "AUTHADDR",
-    "AUTHENTICATED",
-    "AUTHFULLNAME",
-    "AUTHUSER",
-    "HOME",
-    "HOSTNAME",
-    "IMAP_TLS",
-    "LANG",
-    "LC_ALL",
-    "LOGNAME",
-    "MAILDIR",
-    "MAILDIRQUOTA",
-    "OPTIONS",
-    "PATH",
-    "PROTOCOL",
-    "TCPLOCALIP",
-    "TCPLOCALPORT",
-    "TCPREMOTEHOST",
-    "TCPREMOTEIP",
-    "TCPREMOTEPORT",
-    "TZ",
-    "USER",
-];
 
 /// Steps 5 to 9 of the contract: locked account, the maildir, the hook, its owner. The working directory is the
 /// account's home before and the maildir after.
@@ -86,7 +59,7 @@ pub fn enter(settings: &Settings, account: &Account, maildir: &Path) -> Result<(
             reason.to_owned(),
         ));
     }
-    run_hook(account);
+    courier::login::hook::run(&account.name);
     if settings.sanity_check && !is_ours() {
         let text = "Account's mailbox directory is not owned by the correct uid or gid";
         return Err(Refusal::Fatal(format!("{text}: "), text.to_owned()));
@@ -144,47 +117,4 @@ fn is_ours() -> bool {
         directory.uid() == nix::unistd::geteuid().as_raw()
             && directory.gid() == nix::unistd::getegid().as_raw()
     })
-}
-
-/// `loginexec`: a program in the maildir that runs once, before the session. It gets neither the client's connection
-/// nor our configuration.
-fn run_hook(account: &Account) {
-    let path = Path::new("./loginexec");
-    let runnable = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o100 != 0);
-    if !runnable {
-        return;
-    }
-    let mut hook = Command::new(path);
-    hook.stdin(Stdio::null()).stdout(Stdio::null()).env_clear();
-    for name in HOOK_ENVIRONMENT {
-        if let Some(value) = env::var_os(name) {
-            hook.env(name, value);
-        }
-    }
-    let mut attempts = 0;
-    let status = loop {
-        match hook.status() {
-            // The process limit is reached: as the original, wait for others to end, but not for ever.
-            Err(error) if error.raw_os_error() == Some(nix::libc::EAGAIN) && attempts < 6 => {
-                attempts += 1;
-                std::thread::sleep(Duration::from_secs(5));
-            }
-            other => break other,
-        }
-    };
-    match status {
-        Ok(status) if status.success() => {
-            if let Err(error) = fs::remove_file(path) {
-                log(
-                    Level::Err,
-                    format_args!("{}: unlink loginexec: {error}", account.name),
-                );
-            }
-        }
-        Ok(_) => {}
-        Err(error) => log(
-            Level::Err,
-            format_args!("{}: loginexec: {error}", account.name),
-        ),
-    }
 }

@@ -3,4 +3,10 @@
 
 pub mod capability;
 pub mod command;
+pub mod measure;
 pub mod prelogin;
+pub mod sending;
+pub mod session;
+pub mod settings;
+pub mod wire;
+pub mod wrap;

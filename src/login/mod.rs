@@ -12,12 +12,14 @@
 //! - [`parser`]: starting and confining the parser; what a protocol's dialog works with.
 //! - [`monitor`]: the loop that answers the parser. [`monitor::run`] is the whole of a login program.
 //! - [`handover`]: from a good login to the exec of the mail server.
+//! - [`hook`]: a program that an account runs once at login.
 //! - [`skeleton`]: home directories that are made at the first login.
 //! - [`tls`]: handing the connection to couriertls for STARTTLS and STLS.
 //! - [`logline`]: log lines, word for word.
 
 pub mod environment;
 pub mod handover;
+pub mod hook;
 pub mod logline;
 pub mod message;
 pub mod monitor;

@@ -127,6 +127,19 @@ impl Rig {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Makes `program` the mail server in place of the probe.
+    pub(crate) fn replace_probe(&self, program: &str) {
+        std::fs::copy(program, self.path("probe")).unwrap();
+    }
+
+    /// Moves a maildir into the account's home directory and gives it to the account.
+    pub(crate) fn adopt_maildir(&self, maildir: &Path) {
+        let to = self.path("home/Maildir");
+        std::fs::create_dir(&to).unwrap();
+        give(&to);
+        copy_and_give(maildir, &to);
+    }
+
     /// Starts imaplogin with the probe as its mail server.
     pub(crate) fn start(&self) -> Login {
         let (client, server) = UnixStream::pair().unwrap();
@@ -164,6 +177,25 @@ impl Rig {
             client,
             log,
         }
+    }
+}
+
+fn give(path: &Path) {
+    let (uid, gid) = ids();
+    std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+}
+
+fn copy_and_give(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy_and_give(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+        give(&target);
     }
 }
 

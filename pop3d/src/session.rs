@@ -1,0 +1,387 @@
+//! The commands after login (RFC 1939; contract: pop3d §4).
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::time::Instant;
+
+use courier::maildir::{Maildrop, PopMessage};
+use courier::sys::log::{Level, log};
+
+use crate::capability::language;
+use crate::command::Command;
+use crate::sending::{Extent, Sending};
+use crate::settings::Settings;
+use crate::wire::{Gone, Input, Line, Output};
+use crate::wrap::Wrapper;
+
+/// Bytes of a message read at a time.
+const PIECE: usize = 64 * 1024;
+
+const INVALID: &[u8] = b"-ERR Invalid command.";
+const NO_SUCH_MESSAGE: &[u8] = b"-ERR Invalid message number.";
+
+/// How a session ended: the word in its last log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// QUIT.
+    Logout,
+    /// The client left.
+    Disconnected,
+    /// The client was silent for too long.
+    TimedOut,
+    /// A message could not be read to its end; the connection is cut, which the client notices.
+    ReadError,
+}
+
+impl From<Gone> for End {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Closed => Self::Disconnected,
+            Gone::Time => Self::TimedOut,
+        }
+    }
+}
+
+/// A running session.
+pub struct Session<'a> {
+    settings: &'a Settings,
+    input: Input<'a>,
+    output: Output<'a>,
+    maildrop: Maildrop,
+    /// Messages marked by DELE.
+    deleted: Vec<bool>,
+    utf8: bool,
+    /// Stored bytes sent by TOP and by RETR.
+    top: u64,
+    retr: u64,
+    start: Instant,
+}
+
+impl<'a> Session<'a> {
+    /// Over `maildrop`; `start` is when the program was started.
+    pub fn new(
+        settings: &'a Settings,
+        input: Input<'a>,
+        output: Output<'a>,
+        maildrop: Maildrop,
+        start: Instant,
+    ) -> Self {
+        let deleted = vec![false; maildrop.messages().len()];
+        Self {
+            settings,
+            input,
+            output,
+            maildrop,
+            deleted,
+            utf8: settings.utf8,
+            top: 0,
+            retr: 0,
+            start,
+        }
+    }
+
+    /// Greets and serves until the end, and logs it.
+    pub fn run(mut self) -> End {
+        let end = self.serve().unwrap_or_else(|end| end);
+        let word = match end {
+            End::Logout => "LOGOUT",
+            End::Disconnected => "DISCONNECTED",
+            End::TimedOut => "TIMEOUT",
+            End::ReadError => "I/O error disconnect",
+        };
+        let settings = self.settings;
+        log(
+            Level::Info,
+            format_args!(
+                "{word}, user={}, ip=[{}], port=[{}], top={}, retr={}, rcvd={}, sent={}, time={}{}",
+                settings.user,
+                settings.remote_ip,
+                settings.remote_port,
+                self.top,
+                self.retr,
+                self.input.received(),
+                self.output.sent(),
+                self.start.elapsed().as_secs(),
+                settings.tls_mark()
+            ),
+        );
+        end
+    }
+
+    fn serve(&mut self) -> Result<End, End> {
+        self.output.line(b"+OK logged in.")?;
+        loop {
+            let Line::Whole(line) = self.input.line(&mut self.output)? else {
+                self.output.line(b"-ERR Line too long.")?;
+                continue;
+            };
+            let command = Command::parse(&line);
+            match command.word.as_slice() {
+                b"QUIT" => {
+                    self.quit()?;
+                    return Ok(End::Logout);
+                }
+                b"STAT" => self.stat()?,
+                b"LIST" => self.list(&command)?,
+                b"UIDL" => self.uidl(&command)?,
+                b"RETR" => self.retrieve(&command)?,
+                b"TOP" => self.top(&command)?,
+                b"DELE" => self.delete(&command)?,
+                b"RSET" => {
+                    self.deleted.fill(false);
+                    self.output.line(b"+OK Resurrected.")?;
+                }
+                b"NOOP" => self.output.line(b"+OK Yup.")?,
+                b"CAPA" => self.output.put_uncounted(&self.settings.capability)?,
+                b"LANG" => {
+                    let text = language(command.argument);
+                    self.output.put_uncounted(text.as_bytes())?;
+                }
+                b"UTF8" => {
+                    self.utf8 = true;
+                    self.output.line(b"+OK UTF8 enabled")?;
+                }
+                _ => self.output.line(INVALID)?,
+            }
+        }
+    }
+
+    /// The messages that are not marked, with their indexes.
+    fn remaining(&self) -> impl Iterator<Item = (usize, &PopMessage)> {
+        self.maildrop
+            .messages()
+            .iter()
+            .enumerate()
+            .filter(|&(index, _)| self.deleted.get(index) == Some(&false))
+    }
+
+    /// The index of the message that the command's first word numbers.
+    fn message(&self, command: &Command<'_>) -> Option<usize> {
+        let number = number(command.words().next()?);
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        (self.deleted.get(index) == Some(&false)).then_some(index)
+    }
+
+    fn stat(&mut self) -> Result<(), Gone> {
+        let count = self.remaining().count();
+        let octets = self.remaining().fold(0_u64, |sum, (_, message)| {
+            sum.saturating_add(message.size())
+        });
+        self.output.line(format!("+OK {count} {octets}").as_bytes())
+    }
+
+    fn list(&mut self, command: &Command<'_>) -> Result<(), Gone> {
+        self.listing(
+            command,
+            b"+OK POP3 clients that break here, they violate STD53.\r\n",
+            |message, text| {
+                // Writing to a Vec cannot fail.
+                let _ = write!(text, "{}", message.size());
+            },
+        )
+    }
+
+    fn uidl(&mut self, command: &Command<'_>) -> Result<(), Gone> {
+        self.listing(command, b"+OK\r\n", |message, text| {
+            text.extend_from_slice(&message.uidl());
+        })
+    }
+
+    /// LIST and UIDL: one message, or all that are not marked, under their own numbers.
+    fn listing(
+        &mut self,
+        command: &Command<'_>,
+        heading: &[u8],
+        item: impl Fn(&PopMessage, &mut Vec<u8>),
+    ) -> Result<(), Gone> {
+        let mut text = Vec::new();
+        let line = |text: &mut Vec<u8>, index: usize, message: &PopMessage| {
+            // Writing to a Vec cannot fail.
+            let _ = write!(text, "{} ", index.saturating_add(1));
+            item(message, text);
+            text.extend_from_slice(b"\r\n");
+        };
+        if command.words().next().is_none() {
+            text.extend_from_slice(heading);
+            for (index, message) in self.remaining() {
+                line(&mut text, index, message);
+            }
+            text.extend_from_slice(b".\r\n");
+            return self.output.put(&text);
+        }
+        let index = self.message(command);
+        let Some((index, message)) =
+            index.and_then(|index| Some((index, self.maildrop.messages().get(index)?)))
+        else {
+            return self.output.line(NO_SUCH_MESSAGE);
+        };
+        text.extend_from_slice(b"+OK ");
+        line(&mut text, index, message);
+        self.output.put(&text)
+    }
+
+    fn delete(&mut self, command: &Command<'_>) -> Result<(), Gone> {
+        let index = self.message(command);
+        match index.and_then(|index| self.deleted.get_mut(index)) {
+            Some(mark) => {
+                *mark = true;
+                self.output.line(b"+OK Deleted.")
+            }
+            None => self.output.line(NO_SUCH_MESSAGE),
+        }
+    }
+
+    fn retrieve(&mut self, command: &Command<'_>) -> Result<(), End> {
+        let Some((index, file)) = self.open(command)? else {
+            return Ok(());
+        };
+        let wrapper = self.wrapper(index);
+        let size = self
+            .maildrop
+            .messages()
+            .get(index)
+            .map_or(0, PopMessage::size)
+            .saturating_add(wrapper.as_ref().map_or(0, Wrapper::size));
+        let line = format!("+OK {size} octets follow.");
+        self.output.line(line.as_bytes())?;
+        let sent = self.send(index, &file, wrapper.as_ref(), Extent::Whole)?;
+        self.retr = self.retr.saturating_add(sent);
+        self.maildrop.mark_seen(index);
+        Ok(())
+    }
+
+    fn top(&mut self, command: &Command<'_>) -> Result<(), End> {
+        let Some(index) = self.message(command) else {
+            self.output.line(NO_SUCH_MESSAGE)?;
+            return Ok(());
+        };
+        let Some(lines) = command.words().nth(1) else {
+            self.output.line(INVALID)?;
+            return Ok(());
+        };
+        // A negative number is a very large one, as it is in the original.
+        let lines = u64::try_from(number(lines)).unwrap_or(u64::MAX);
+        let Some((_, file)) = self.open(command)? else {
+            return Ok(());
+        };
+        self.output.line(b"+OK headers follow.")?;
+        let wrapper = self.wrapper(index);
+        let sent = self.send(index, &file, wrapper.as_ref(), Extent::Lines(lines))?;
+        self.top = self.top.saturating_add(sent);
+        Ok(())
+    }
+
+    /// The message's file; `None` when the client has been told why not.
+    fn open(&mut self, command: &Command<'_>) -> Result<Option<(usize, File)>, Gone> {
+        let Some(index) = self.message(command) else {
+            self.output.line(NO_SUCH_MESSAGE)?;
+            return Ok(None);
+        };
+        match self.maildrop.open_message(index) {
+            Ok(file) => Ok(Some((index, file))),
+            Err(error) => {
+                log(Level::Err, format_args!("{error}"));
+                self.output
+                    .line(b"-ERR Can't open the message file - it's gone!")?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn wrapper(&self, index: usize) -> Option<Wrapper> {
+        let utf8 = self.maildrop.messages().get(index)?.utf8();
+        (utf8 && !self.utf8).then(|| Wrapper::new(&self.settings.message_type))
+    }
+
+    /// Sends a message or its beginning; the number of stored bytes sent.
+    fn send(
+        &mut self,
+        index: usize,
+        file: &File,
+        wrapper: Option<&Wrapper>,
+        extent: Extent,
+    ) -> Result<u64, End> {
+        let mut sending = Sending::new(extent);
+        if let Some(wrapper) = wrapper {
+            sending.push(&wrapper.before, &mut self.output)?;
+        }
+        let mut piece = vec![0; PIECE];
+        while !sending.is_done() {
+            match read(file, &mut piece) {
+                Ok(0) => break,
+                Ok(count) => {
+                    let read = piece.get(..count).unwrap_or_default();
+                    sending.push(read, &mut self.output)?;
+                }
+                Err(error) => {
+                    let name = self
+                        .maildrop
+                        .messages()
+                        .get(index)
+                        .map_or(&b""[..], PopMessage::file_name);
+                    log(
+                        Level::Err,
+                        format_args!(
+                            "I/O error while reading message file {}: {error}",
+                            String::from_utf8_lossy(name)
+                        ),
+                    );
+                    return Err(End::ReadError);
+                }
+            }
+        }
+        if let Some(wrapper) = wrapper {
+            sending.push(&wrapper.behind, &mut self.output)?;
+        }
+        let taken = sending.taken();
+        sending.finish(&mut self.output)?;
+        Ok(taken)
+    }
+
+    /// Removes what is marked, and only then says so: a client that hears +OK will never ask for it again.
+    fn quit(&mut self) -> Result<(), Gone> {
+        let marked: Vec<usize> = self
+            .deleted
+            .iter()
+            .enumerate()
+            .filter(|&(_, &marked)| marked)
+            .map(|(index, _)| index)
+            .collect();
+        let settings = self.settings;
+        let removed = self.maildrop.remove(&marked, &|name| {
+            if settings.log_deletions {
+                log(
+                    Level::Info,
+                    format_args!(
+                        "DELETED, user={}, ip=[{}], port=[{}], filename=cur/{}",
+                        settings.account,
+                        settings.remote_ip,
+                        settings.remote_port,
+                        String::from_utf8_lossy(name)
+                    ),
+                );
+            }
+        });
+        if removed.failed.is_empty() {
+            self.output.line(b"+OK Bye-bye.")?;
+        } else {
+            self.output
+                .line(b"-ERR [SYS/TEMP] Some deleted messages could not be removed.")?;
+        }
+        self.output.flush()
+    }
+}
+
+fn read(mut file: &File, piece: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// What C's atoi makes of `text`.
+fn number(text: &[u8]) -> i64 {
+    courier::login::environment::leading_number(text)
+}

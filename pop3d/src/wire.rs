@@ -1,0 +1,262 @@
+//! Lines from the client and bytes to it, with a time limit on both: a peer that neither sends nor reads must not
+//! hold a session for ever.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use courier::sys::fd;
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::socket::MsgFlags;
+
+use crate::command::LINE_MAX;
+
+/// How long a client may be silent, or may leave what it was sent unread.
+pub const TIMEOUT: Duration = Duration::from_secs(300);
+/// Bytes gathered before they are sent.
+const GATHER: usize = 64 * 1024;
+/// Bytes read at a time.
+const PIECE: usize = 8 * 1024;
+
+/// Why the session ends without QUIT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// End of file, or the connection failed.
+    Closed,
+    /// The time limit has passed.
+    Time,
+}
+
+impl From<io::Error> for Gone {
+    fn from(_: io::Error) -> Self {
+        Self::Closed
+    }
+}
+
+/// A line of the client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    /// With its line end.
+    Whole(Vec<u8>),
+    /// It was longer than [`LINE_MAX`] and has been read over.
+    TooLong,
+}
+
+/// What the client sends.
+#[derive(Debug)]
+pub struct Input<'a> {
+    from: BorrowedFd<'a>,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that have been taken already.
+    taken: usize,
+    received: u64,
+}
+
+impl<'a> Input<'a> {
+    /// Reads from `from`.
+    pub fn new(from: BorrowedFd<'a>) -> Self {
+        Self {
+            from,
+            buffer: Vec::new(),
+            taken: 0,
+            received: 0,
+        }
+    }
+
+    /// Bytes of commands so far; of a line that was too long only as many as are looked at.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The next line. Sends what is to be sent before it waits.
+    ///
+    /// # Errors
+    /// [`Gone`]; the beginning of a line that was never finished is forgotten.
+    pub fn line(&mut self, output: &mut Output<'_>) -> Result<Line, Gone> {
+        let mut too_long = false;
+        let mut searched = 0_usize;
+        loop {
+            let pending = self.buffer.get(self.taken..).unwrap_or_default();
+            let end = memchr::memchr(b'\n', pending.get(searched..).unwrap_or_default())
+                .map(|end| end.saturating_add(searched).saturating_add(1));
+            if let Some(length) = end {
+                let line = pending.get(..length).unwrap_or_default().to_vec();
+                self.taken = self.taken.saturating_add(length);
+                too_long |= line.len() > LINE_MAX;
+                let counted = if too_long { LINE_MAX } else { line.len() };
+                self.received = self.received.saturating_add(counted as u64);
+                return Ok(if too_long {
+                    Line::TooLong
+                } else {
+                    Line::Whole(line)
+                });
+            }
+            searched = pending.len();
+            if searched > LINE_MAX {
+                too_long = true;
+                self.taken = self.buffer.len();
+                searched = 0;
+            }
+            self.fill(output)?;
+        }
+    }
+
+    fn fill(&mut self, output: &mut Output<'_>) -> Result<(), Gone> {
+        output.flush()?;
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
+        let deadline = Instant::now() + TIMEOUT;
+        let mut piece = [0; PIECE];
+        loop {
+            if !fd::wait_ready(&self.from, PollFlags::POLLIN, Some(deadline))? {
+                return Err(Gone::Time);
+            }
+            match nix::unistd::read(self.from, &mut piece) {
+                Ok(0) => return Err(Gone::Closed),
+                Ok(count) => {
+                    let read = piece.get(..count).unwrap_or_default();
+                    self.buffer.extend_from_slice(read);
+                    return Ok(());
+                }
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(_) => return Err(Gone::Closed),
+            }
+        }
+    }
+}
+
+/// What the client is sent.
+#[derive(Debug)]
+pub struct Output<'a> {
+    to: BorrowedFd<'a>,
+    gathered: Vec<u8>,
+    sent: u64,
+}
+
+impl<'a> Output<'a> {
+    /// Writes to `to`.
+    pub fn new(to: BorrowedFd<'a>) -> Self {
+        Self {
+            to,
+            gathered: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// Bytes given to [`Output::put`] so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Takes `bytes`; sends when enough has gathered.
+    ///
+    /// # Errors
+    /// [`Gone`] from sending.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        self.sent = self.sent.saturating_add(bytes.len() as u64);
+        self.put_uncounted(bytes)
+    }
+
+    /// As [`Output::put`], for what the session's account leaves out.
+    ///
+    /// # Errors
+    /// [`Gone`] from sending.
+    pub fn put_uncounted(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() >= GATHER {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Takes a line without its line end.
+    ///
+    /// # Errors
+    /// [`Gone`] from sending.
+    pub fn line(&mut self, text: &[u8]) -> Result<(), Gone> {
+        self.put(text)?;
+        self.put(b"\r\n")
+    }
+
+    /// Sends everything.
+    ///
+    /// # Errors
+    /// [`Gone`]; what was not sent is dropped.
+    pub fn flush(&mut self) -> Result<(), Gone> {
+        let mut rest = self.gathered.as_slice();
+        let mut deadline = Instant::now() + TIMEOUT;
+        while !rest.is_empty() {
+            match send(self.to, rest) {
+                Ok(count) => {
+                    rest = rest.get(count..).unwrap_or_default();
+                    deadline = Instant::now() + TIMEOUT;
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    if !fd::wait_ready(&self.to, PollFlags::POLLOUT, Some(deadline))? {
+                        self.gathered.clear();
+                        return Err(Gone::Time);
+                    }
+                }
+                Err(_) => {
+                    self.gathered.clear();
+                    return Err(Gone::Closed);
+                }
+            }
+        }
+        self.gathered.clear();
+        Ok(())
+    }
+}
+
+fn send(to: BorrowedFd<'_>, bytes: &[u8]) -> nix::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    match nix::sys::socket::send(to.as_raw_fd(), bytes, flags) {
+        Err(Errno::ENOTSOCK) => nix::unistd::write(to, bytes),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn lines_come_one_by_one_and_long_ones_are_read_over() {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let mut text = b"STAT\r\nNOOP\n".to_vec();
+        text.extend_from_slice(&vec![b'x'; 30_000]);
+        text.extend_from_slice(b"\nQUIT\r\nhalf");
+        let writer = std::thread::spawn(move || {
+            client.write_all(&text).unwrap();
+        });
+        let mut output = Output::new(server.as_fd());
+        let mut input = Input::new(server.as_fd());
+        let mut next = || input.line(&mut output);
+        assert_eq!(next(), Ok(Line::Whole(b"STAT\r\n".to_vec())));
+        assert_eq!(next(), Ok(Line::Whole(b"NOOP\n".to_vec())));
+        assert_eq!(next(), Ok(Line::TooLong));
+        assert_eq!(next(), Ok(Line::Whole(b"QUIT\r\n".to_vec())));
+        assert_eq!(next(), Err(Gone::Closed));
+        assert_eq!(input.received(), 11 + 8191 + 6);
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn replies_are_sent_before_waiting() {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let mut output = Output::new(server.as_fd());
+        let mut input = Input::new(server.as_fd());
+        output.line(b"+OK").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(input.line(&mut output), Err(Gone::Closed));
+        let mut reply = [0; 5];
+        client.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"+OK\r\n");
+        assert_eq!(output.sent(), 5);
+    }
+}

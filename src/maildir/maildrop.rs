@@ -1,0 +1,582 @@
+//! INBOX as POP3 sees it: numbered once at login, with sizes and UIDLs from `courierpop3dsizelist`
+//! (contract: pop3d 3, 6; maildir 8).
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::error::{Error, ErrorKind, Result};
+use super::filename;
+use super::files::{self, Dir};
+use super::flags::Flags;
+use super::lock::Lock;
+use super::options::Options;
+use super::sizelist::{Entry, SizeList};
+use crate::sys::dir::Kind;
+use crate::sys::log::{Level, log};
+
+const LIST: &[u8] = b"courierpop3dsizelist";
+/// Largest list that is read, in bytes: a few million messages.
+const LIST_MAX: u64 = 1 << 30;
+/// Age by mtime at which a file in `tmp` is a leftover.
+const TMP_AGE: Duration = Duration::from_secs(48 * 3600);
+
+/// What reading a message tells about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// Octets as sent: with CRLF line ends, without dot stuffing.
+    pub size: u64,
+    /// A header, of the message or of a part, holds bytes above 0x7f.
+    pub utf8: bool,
+}
+
+/// One message.
+#[derive(Debug, Clone)]
+pub struct Message {
+    entry: Entry,
+    /// Its name at present.
+    name: Vec<u8>,
+    /// The list on disk has it, so that its UIDL will last.
+    listed: bool,
+    /// Its UIDL if it cannot be had from the list.
+    stopgap: Option<Vec<u8>>,
+}
+
+impl Message {
+    /// Octets as sent, without dot stuffing.
+    pub fn size(&self) -> u64 {
+        self.entry.size
+    }
+
+    /// A header holds bytes above 0x7f.
+    pub fn utf8(&self) -> bool {
+        self.entry.utf8
+    }
+
+    /// The unique identifier (RFC 1939 section 7, UIDL).
+    pub fn uidl(&self) -> Vec<u8> {
+        let stopgap = self.stopgap.clone();
+        stopgap.unwrap_or_else(|| self.entry.uidl(&self.name))
+    }
+
+    /// The file's name in `cur`, for log lines.
+    pub fn file_name(&self) -> &[u8] {
+        &self.name
+    }
+}
+
+/// What became of the messages that were to be deleted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Those that are gone now, by our doing.
+    pub done: Vec<usize>,
+    /// Those that somebody else had removed before.
+    pub missing: Vec<usize>,
+    /// Those that are still there.
+    pub failed: Vec<usize>,
+}
+
+/// The messages of one session.
+#[derive(Debug)]
+pub struct Maildrop {
+    root: Dir,
+    cur: Dir,
+    follow_links: bool,
+    messages: Vec<Message>,
+}
+
+impl Maildrop {
+    /// Opens the maildir at `path`: moves new mail to `cur`, reads `cur`, and completes the list, for which `measure`
+    /// reads the messages that are not in it. `user` is for log lines.
+    ///
+    /// # Errors
+    /// `NoSuchFolder` when there is no `cur`. A list that cannot be written is logged: messages that were not in it
+    /// are left out then, unless none would remain.
+    pub fn open(
+        path: &Path,
+        options: &Options,
+        user: &str,
+        measure: &dyn Fn(&File) -> std::io::Result<Measure>,
+    ) -> Result<Self> {
+        let root = Dir::open(path)?;
+        let cur = root.open_dir(b"cur")?;
+        let tmp = root.open_dir(b"tmp");
+        if let Ok(tmp) = &tmp {
+            purge(tmp);
+        }
+        if let Ok(new) = root.open_dir(b"new") {
+            take_in(&new, &cur);
+        }
+        let mut maildrop = Self {
+            root,
+            cur,
+            follow_links: options.follow_links,
+            messages: Vec::new(),
+        };
+        match tmp {
+            Ok(tmp) => match maildrop.load(&tmp, options, measure) {
+                Ok(()) => {}
+                Err(Failed::Scan(error)) => return Err(error),
+                Err(Failed::Save(error)) => maildrop.do_without_list(user, &error),
+            },
+            Err(error) => {
+                let (names, list) = (maildrop.names()?, maildrop.read_list());
+                maildrop.merge(names, list);
+                maildrop.do_without_list(user, &error);
+            }
+        }
+        Ok(maildrop)
+    }
+
+    /// The messages in the order of their numbers.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Lists `cur` and completes the list. Messages are read before the folder's lock is taken, which others wait
+    /// for; under it the list is read again, so that two sessions never give one number to two messages.
+    fn load(
+        &mut self,
+        tmp: &Dir,
+        options: &Options,
+        measure: &dyn Fn(&File) -> std::io::Result<Measure>,
+    ) -> std::result::Result<(), Failed> {
+        let merged = self.merge(self.names()?, self.read_list());
+        if !self.is_stale(&merged) {
+            return Ok(());
+        }
+        let mut measured = HashMap::new();
+        self.measure(&mut measured, measure, None)?;
+        let mut lock = Lock::acquire(tmp, options).map_err(Failed::Save)?;
+        let merged = self.merge(self.names()?, self.read_list());
+        if !self.is_stale(&merged) {
+            return Ok(());
+        }
+        self.measure(&mut measured, measure, Some(&mut lock))?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        let validity = merged.validity.unwrap_or(now);
+        let mut next = merged.next;
+        for message in &mut self.messages {
+            if message.listed {
+                continue;
+            }
+            if let Some(Some(known)) = measured.get(filename::base(&message.name)) {
+                message.entry = Entry {
+                    name: Vec::new(),
+                    size: known.size,
+                    number: next,
+                    validity,
+                    utf8: known.utf8,
+                };
+                next = next.saturating_add(1);
+            }
+        }
+        // A file that cannot be read now is not numbered: it may be readable next time.
+        let is_measured = |message: &Message| {
+            let known = measured.get(filename::base(&message.name));
+            message.listed || known.is_some_and(Option::is_some)
+        };
+        self.messages.retain(is_measured);
+        let entries = self
+            .messages
+            .iter()
+            .map(|message| (message.name.as_slice(), &message.entry));
+        let content = SizeList::encode(next, validity, entries);
+        if !lock.is_ours().map_err(Failed::Save)? {
+            let path = self.root.path_of(LIST);
+            return Err(Failed::Save(Error::new(ErrorKind::Locked, "save", &path)));
+        }
+        let (root, host) = (&self.root, &options.host);
+        files::replace_file(tmp, root, LIST, &content, "pop3", host, true).map_err(Failed::Save)?;
+        for message in &mut self.messages {
+            message.listed = true;
+        }
+        Ok(())
+    }
+
+    /// An empty maildir is never stale: the old list keeps the next number.
+    fn is_stale(&self, merged: &Merged) -> bool {
+        !self.messages.is_empty()
+            && (merged.changed || self.messages.iter().any(|message| !message.listed))
+    }
+
+    /// Reads the messages that are not in the list, once each; by base name, `None` for what cannot be read.
+    fn measure(
+        &self,
+        measured: &mut HashMap<Vec<u8>, Option<Measure>>,
+        measure: &dyn Fn(&File) -> std::io::Result<Measure>,
+        mut lock: Option<&mut Lock<'_>>,
+    ) -> std::result::Result<(), Failed> {
+        for message in self.messages.iter().filter(|message| !message.listed) {
+            let base = filename::base(&message.name);
+            if measured.contains_key(base) {
+                continue;
+            }
+            if let Some(lock) = &mut lock {
+                // Being held for long, it must not look abandoned.
+                lock.renew().map_err(Failed::Save)?;
+            }
+            let result = match self.cur.open_message(&message.name, self.follow_links) {
+                Ok(Some((file, _))) => measure(&file).ok(),
+                Ok(None) | Err(_) => None,
+            };
+            measured.insert(base.to_vec(), result);
+        }
+        Ok(())
+    }
+
+    /// Without a list that can be written only the messages in the old one have a UIDL that will last. If there are
+    /// none, the first message gets a stopgap, so that a full mailbox can be emptied one by one.
+    fn do_without_list(&mut self, user: &str, error: &Error) {
+        log(
+            Level::Err,
+            format_args!("Error while saving courierpop3dsizelist, user={user}"),
+        );
+        log(Level::Err, format_args!("{error}"));
+        let first = self.messages.first().cloned();
+        self.messages.retain(|message| message.listed);
+        if !self.messages.is_empty() {
+            return;
+        }
+        if let Some(mut message) = first {
+            if let Ok(Some(stat)) = self.cur.stat(&message.name) {
+                let text = format!(
+                    "ENOMEM-{:016X}-{:016X}-{:016X}",
+                    stat.st_mtime, stat.st_dev, stat.st_ino
+                );
+                message.stopgap = Some(text.into_bytes());
+                if message.entry.size == 0 {
+                    message.entry.size = u64::try_from(stat.st_size).unwrap_or(0);
+                }
+                self.messages.push(message);
+            }
+        }
+    }
+
+    /// The names in `cur`. A listing beside renames can miss some: what is missed in one of two that differ may be
+    /// there, so the directory's times must hold still.
+    fn names(&self) -> Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        for _ in 0..5 {
+            let before = self.cur.stamp()?;
+            names.clear();
+            self.cur.list(|entry| {
+                if !entry.name.starts_with(b".") && entry.kind != Kind::Directory {
+                    names.push(entry.name.to_vec());
+                }
+            })?;
+            if before == self.cur.stamp()? {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    fn read_list(&self) -> SizeList {
+        for _ in 0..3 {
+            match self.root.read(LIST, LIST_MAX) {
+                Ok(Some((bytes, _))) => return SizeList::parse(&bytes),
+                Ok(None) => break,
+                // Replaced on the server while we held the old one.
+                Err(error) if error.errno() == Some(Errno::ESTALE) => {}
+                Err(error) => {
+                    log(Level::Err, format_args!("{error}"));
+                    break;
+                }
+            }
+        }
+        SizeList::default()
+    }
+
+    /// Fills in the messages: the files there are, in order, each with what the list knows of it.
+    fn merge(&mut self, names: Vec<Vec<u8>>, list: SizeList) -> Merged {
+        let mut known = list.entries;
+        if !known.is_sorted_by(|a, b| filename::order(&a.name, &b.name).is_le()) {
+            known.sort_by(|a, b| filename::order(&a.name, &b.name));
+        }
+        let mut names = names;
+        names.sort_unstable_by(|a, b| filename::order(a, b).then_with(|| a.cmp(b)));
+        // One message under two names, as an interrupted rename leaves it, is one message.
+        names.dedup_by(|a, b| filename::base(a) == filename::base(b));
+        let mut merged = Merged {
+            next: list.next.max(1),
+            validity: list.validity,
+            changed: list.converted,
+        };
+        let mut known = known.into_iter().peekable();
+        self.messages.clear();
+        self.messages.reserve(names.len());
+        for name in names {
+            // Entries of files that are gone.
+            while known
+                .next_if(|entry| filename::order(&entry.name, &name).is_lt())
+                .is_some()
+            {
+                merged.changed = true;
+            }
+            let entry = known.next_if(|entry| filename::base(&entry.name) == filename::base(&name));
+            let listed = entry.is_some();
+            let entry = entry.unwrap_or_else(|| Entry {
+                name: Vec::new(),
+                size: 0,
+                number: 0,
+                validity: 0,
+                utf8: false,
+            });
+            self.messages.push(Message {
+                // The present name says all that the old one does.
+                entry: Entry {
+                    name: Vec::new(),
+                    ..entry
+                },
+                name,
+                listed,
+                stopgap: None,
+            });
+        }
+        merged.changed |= known.next().is_some();
+        merged
+    }
+
+    /// Opens a message's file, under whatever name it has now.
+    ///
+    /// # Errors
+    /// `Gone` when it is not there any more.
+    pub fn open_message(&mut self, index: usize) -> Result<File> {
+        for attempt in 0..2 {
+            let Some(message) = self.messages.get(index) else {
+                break;
+            };
+            let opened = self.cur.open_message(&message.name, self.follow_links)?;
+            if let Some((file, _)) = opened {
+                return Ok(file);
+            }
+            if attempt == 0 && !self.locate(index)? {
+                break;
+            }
+        }
+        Err(Error::new(ErrorKind::Gone, "open", self.cur.path()))
+    }
+
+    /// Looks for the present name of a message that somebody renamed. False if there is none.
+    fn locate(&mut self, index: usize) -> Result<bool> {
+        let Some(message) = self.messages.get_mut(index) else {
+            return Ok(false);
+        };
+        let base = filename::base(&message.name).to_vec();
+        for _ in 0..5 {
+            let before = self.cur.stamp()?;
+            let mut found = None;
+            self.cur.list(|entry| {
+                if filename::base(entry.name) == base {
+                    found = Some(entry.name.to_vec());
+                }
+            })?;
+            if let Some(name) = found {
+                message.name = name;
+                return Ok(true);
+            }
+            if before == self.cur.stamp()? {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Marks a message as seen, if its name can carry that. A failure is of no consequence and not told.
+    pub fn mark_seen(&mut self, index: usize) {
+        let Some(message) = self.messages.get_mut(index) else {
+            return;
+        };
+        let old = &message.name;
+        let flags = filename::flags(old);
+        let foreign = !filename::has_info(old) && old.contains(&b':');
+        if foreign || flags.contains(Flags::SEEN) {
+            return;
+        }
+        let new = filename::with_flags(old, flags | Flags::SEEN);
+        if self.cur.rename(old, &self.cur, &new).is_ok() {
+            message.name = new;
+        }
+    }
+
+    /// Removes the messages at `indexes` for good: when this returns they are gone from the disk. `gone` is told
+    /// the name of each file. The quota is brought up to date.
+    pub fn remove(&mut self, indexes: &[usize], gone: &dyn Fn(&[u8])) -> Removed {
+        let mut removed = Removed::default();
+        let (mut bytes, mut count) = (0_u64, 0_u64);
+        for &index in indexes {
+            match self.remove_one(index, gone) {
+                Ok(Some(counted)) => {
+                    removed.done.push(index);
+                    if let Some(size) = counted {
+                        bytes = bytes.saturating_add(size);
+                        count = count.saturating_add(1);
+                    }
+                }
+                Ok(None) => removed.missing.push(index),
+                Err(error) => {
+                    log(Level::Err, format_args!("{error}"));
+                    removed.failed.push(index);
+                }
+            }
+        }
+        if !removed.done.is_empty() {
+            if let Err(error) = self.cur.sync() {
+                log(Level::Err, format_args!("{error}"));
+            }
+        }
+        if count > 0 {
+            if let Err(error) = self.subtract_quota(bytes, count) {
+                log(Level::Err, format_args!("{error}"));
+            }
+        }
+        removed
+    }
+
+    /// `Some(Some(size))`: removed, counts for the quota; `Some(None)`: removed, does not; `None`: was not there.
+    fn remove_one(&mut self, index: usize, gone: &dyn Fn(&[u8])) -> Result<Option<Option<u64>>> {
+        for _ in 0..4 {
+            let Some(message) = self.messages.get(index) else {
+                return Ok(None);
+            };
+            let name = message.name.clone();
+            let Some(stat) = self.cur.stat(&name)? else {
+                if self.locate(index)? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            match self.cur.unlink(&name) {
+                Ok(()) => {
+                    gone(&name);
+                    let size = filename::stored_size(&name)
+                        .unwrap_or_else(|| u64::try_from(stat.st_size).unwrap_or(0));
+                    let counts = !filename::flags(&name).contains(Flags::DELETED);
+                    return Ok(Some(counts.then_some(size)));
+                }
+                // Renamed between the look and the removal.
+                Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(self.cur.error("unlink", &name, errno)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// One line in `maildirsize`, if there is one (contract: quota 2). The line is short enough to be written whole.
+    fn subtract_quota(&self, bytes: u64, count: u64) -> Result<()> {
+        const QUOTA: &[u8] = b"maildirsize";
+        let flags = OFlag::O_WRONLY
+            | OFlag::O_APPEND
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK
+            | OFlag::O_CLOEXEC;
+        let file = match nix::fcntl::openat(&self.root, QUOTA, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(errno) => return Err(self.root.error("open", QUOTA, errno)),
+        };
+        let line = format!("{:>12} {:>12}\n", format!("-{bytes}"), format!("-{count}"));
+        match nix::unistd::write(&file, line.as_bytes()) {
+            Ok(written) if written == line.len() => Ok(()),
+            Ok(_) => Err(self.root.error("write", QUOTA, Errno::ENOSPC)),
+            Err(errno) => Err(self.root.error("write", QUOTA, errno)),
+        }
+    }
+}
+
+/// What [`Maildrop::merge`] found beside the messages.
+struct Merged {
+    next: u64,
+    validity: Option<u64>,
+    /// Entries vanished, or the list is of an old version.
+    changed: bool,
+}
+
+/// Why the list is not complete.
+enum Failed {
+    /// The messages themselves could not be listed.
+    Scan(Error),
+    /// The list could not be locked or written.
+    Save(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Scan(error)
+    }
+}
+
+/// Removes leftovers of interrupted deliveries. Best effort.
+fn purge(tmp: &Dir) {
+    let mut names = Vec::new();
+    // An unreadable tmp shows itself where it is needed.
+    let _ = tmp.list(|entry| {
+        if !entry.name.starts_with(b".") && entry.kind != Kind::Directory {
+            names.push(entry.name.to_vec());
+        }
+    });
+    for name in names {
+        if let Ok(Some(stat)) = tmp.stat(&name) {
+            let old = SystemTime::now()
+                .duration_since(files::modified(&stat))
+                .is_ok_and(|age| age > TMP_AGE);
+            if old {
+                // The next session tries again.
+                let _ = tmp.remove(&name);
+            }
+        }
+    }
+}
+
+/// Moves new mail to `cur`. Ends at the first failure, which is logged: the messages stay where they are.
+fn take_in(new: &Dir, cur: &Dir) {
+    let mut names = Vec::new();
+    if let Err(error) = new.list(|entry| {
+        if !entry.name.starts_with(b".") && entry.kind != Kind::Directory {
+            names.push(entry.name.to_vec());
+        }
+    }) {
+        log(Level::Err, format_args!("{error}"));
+        return;
+    }
+    for name in names {
+        let target = if filename::has_info(&name) {
+            name.clone()
+        } else {
+            let mut target = filename::base(&name).to_vec();
+            target.extend_from_slice(b":2,");
+            target
+        };
+        match new.rename(&name, cur, &target) {
+            Ok(()) => {}
+            // Another session moved it.
+            Err(Errno::ENOENT) => {}
+            Err(errno) => {
+                let (from, to) = (new.path_of(&name), cur.path_of(&target));
+                log(
+                    Level::Err,
+                    format_args!(
+                        "rename({},{}) failed: {}",
+                        from.display(),
+                        to.display(),
+                        errno.desc()
+                    ),
+                );
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "maildrop_tests.rs"]
+mod tests;

@@ -1,0 +1,243 @@
+use super::*;
+use std::cell::RefCell;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+
+struct Box {
+    directory: tempfile::TempDir,
+}
+
+impl Box {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for part in ["cur", "new", "tmp"] {
+            std::fs::create_dir(directory.path().join(part)).unwrap();
+        }
+        Self { directory }
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
+    }
+
+    fn list(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("courierpop3dsizelist")).unwrap()
+    }
+
+    fn names(&self, part: &str) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.directory.path().join(part))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn open(&self) -> Maildrop {
+        Maildrop::open(self.directory.path(), &Options::default(), "joe", &length).unwrap()
+    }
+
+    fn uidls(&self) -> Vec<String> {
+        uidls(&self.open())
+    }
+}
+
+fn uidls(maildrop: &Maildrop) -> Vec<String> {
+    let text = |message: &Message| String::from_utf8(message.uidl()).unwrap();
+    maildrop.messages().iter().map(text).collect()
+}
+
+fn length(mut file: &File) -> std::io::Result<Measure> {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(Measure {
+        size: text.len() as u64,
+        utf8: text.first() == Some(&b'U'),
+    })
+}
+
+const OLD: &str = "/3 3 100\n";
+
+#[test]
+fn new_mail_is_taken_in_numbered_and_listed() {
+    let mail = Box::new();
+    mail.put("courierpop3dsizelist", OLD);
+    mail.put("new/20.b.host", "Utf");
+    mail.put("new/9.a.host,S=5:1,x", "12345");
+    mail.put("cur/100.c.host:2,FS", "1");
+    mail.put("cur/.hidden", "");
+    let maildrop = mail.open();
+    assert_eq!(uidls(&maildrop), ["UID3-100", "UID4-100", "UID5-100"]);
+    assert_eq!(
+        mail.list(),
+        "/3 6 100\n9.a.host,S=5:2, 5 3:100:0\n20.b.host:2, 3 4:100:1\n100.c.host:2,FS 1 5:100:0\n"
+    );
+    assert_eq!(mail.names("tmp"), [""; 0]);
+    assert_eq!(mail.names("new"), [""; 0]);
+}
+
+#[test]
+fn identifiers_survive_flags_removals_and_a_lost_info_part() {
+    let mail = Box::new();
+    mail.put("courierpop3dsizelist", OLD);
+    mail.put("cur/1.a:2,", "a");
+    mail.put("cur/2.b", "b");
+    mail.put("cur/3.c:2,", "c");
+    assert_eq!(mail.uidls(), ["UID3-100", "UID4-100", "UID5-100"]);
+    let list = mail.list();
+    let path = |name: &str| mail.directory.path().join(name);
+    std::fs::rename(path("cur/1.a:2,"), path("cur/1.a:2,RS")).unwrap();
+    std::fs::rename(path("cur/2.b"), path("cur/2.b:2,S")).unwrap();
+    assert_eq!(mail.uidls(), ["UID3-100", "UID4-100", "UID5-100"]);
+    // Flags alone do not rewrite it.
+    assert_eq!(mail.list(), list);
+    std::fs::remove_file(path("cur/1.a:2,RS")).unwrap();
+    assert_eq!(mail.uidls(), ["UID4-100", "UID5-100"]);
+    assert_eq!(
+        mail.list(),
+        "/3 6 100\n2.b:2,S 1 4:100:0\n3.c:2, 1 5:100:0\n"
+    );
+    for name in ["cur/2.b:2,S", "cur/3.c:2,"] {
+        std::fs::remove_file(path(name)).unwrap();
+    }
+    // An empty maildir keeps its list, and with it the next number.
+    assert_eq!(mail.uidls(), [""; 0]);
+    mail.put("cur/4.d:2,", "d");
+    assert_eq!(mail.uidls(), ["UID6-100"]);
+}
+
+#[test]
+fn trusted_entries_are_not_measured_again() {
+    let mail = Box::new();
+    mail.put(
+        "courierpop3dsizelist",
+        "/3 9 100\n1.a:2, 77 2:100:1\n2.b:2, 78 0:0:0\n",
+    );
+    mail.put("cur/1.a:2,S", "a");
+    mail.put("cur/2.b:2,S", "b");
+    let refuse = |_: &File| -> std::io::Result<Measure> { panic!("measured") };
+    let path = mail.directory.path();
+    let maildrop = Maildrop::open(path, &Options::default(), "joe", &refuse).unwrap();
+    assert_eq!(maildrop.messages()[0].size(), 77);
+    assert!(maildrop.messages()[0].utf8());
+    assert_eq!(uidls(&maildrop), ["UID2-100", "2.b"]);
+}
+
+#[test]
+fn an_old_list_is_converted_and_an_unsorted_one_understood() {
+    let mail = Box::new();
+    mail.put(
+        "courierpop3dsizelist",
+        "/2 9 100\n20.b:2, 5 8:100\n3.a:2, 5 7:100\n",
+    );
+    mail.put("cur/3.a:2,", "a");
+    mail.put("cur/20.b:2,", "b");
+    assert_eq!(mail.uidls(), ["UID7-100", "UID8-100"]);
+    assert_eq!(
+        mail.list(),
+        "/3 9 100\n3.a:2, 5 7:100:0\n20.b:2, 5 8:100:0\n"
+    );
+}
+
+#[test]
+fn a_list_that_cannot_be_written_hides_what_is_not_in_it() {
+    if nix::unistd::geteuid().is_root() {
+        // Root writes anywhere; a directory in the place of the list is in anybody's way.
+        let mail = Box::new();
+        std::fs::create_dir_all(mail.directory.path().join("courierpop3dsizelist/x")).unwrap();
+        mail.put("cur/1.a:2,", "abc");
+        mail.put("cur/2.b:2,", "b");
+        let maildrop = mail.open();
+        assert_eq!(maildrop.messages().len(), 1);
+        assert!(uidls(&maildrop)[0].starts_with("ENOMEM-0000"));
+        assert_eq!(uidls(&maildrop)[0].len(), "ENOMEM".len() + 3 * 17);
+        assert_eq!(maildrop.messages()[0].size(), 3);
+        return;
+    }
+    let mail = Box::new();
+    mail.put("courierpop3dsizelist", "/3 9 100\n1.a:2, 3 2:100:0\n");
+    mail.put("cur/1.a:2,", "abc");
+    mail.put("cur/2.b:2,", "b");
+    let mode = |mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(mail.directory.path().join("tmp"), permissions).unwrap();
+    };
+    mode(0o500);
+    assert_eq!(mail.uidls(), ["UID2-100"]);
+    mode(0o700);
+}
+
+#[test]
+fn a_message_that_was_renamed_is_found_for_reading_and_removal() {
+    let mail = Box::new();
+    mail.put("cur/1.a,S=1:2,", "a");
+    mail.put("cur/2.b:2,", "bb");
+    mail.put("cur/3.c:2,T", "ccc");
+    mail.put("cur/4.d:2,", "d");
+    mail.put("maildirsize", "100S\n           7            4\n");
+    let mut maildrop = mail.open();
+    let path = |name: &str| mail.directory.path().join(name);
+    std::fs::rename(path("cur/1.a,S=1:2,"), path("cur/1.a,S=1:2,F")).unwrap();
+    std::fs::rename(path("cur/2.b:2,"), path("cur/2.b:2,R")).unwrap();
+    std::fs::remove_file(path("cur/4.d:2,")).unwrap();
+    let mut text = String::new();
+    maildrop
+        .open_message(0)
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text, "a");
+    maildrop.mark_seen(0);
+    assert_eq!(maildrop.messages()[0].file_name(), b"1.a,S=1:2,FS");
+    assert_eq!(
+        maildrop.open_message(3).unwrap_err().kind(),
+        ErrorKind::Gone
+    );
+    let names = RefCell::new(Vec::new());
+    let gone = |name: &[u8]| {
+        let name = std::ffi::OsStr::from_bytes(name);
+        names.borrow_mut().push(name.to_owned());
+    };
+    let removed = maildrop.remove(&[0, 1, 2, 3], &gone);
+    assert_eq!(
+        (removed.done, removed.missing, removed.failed),
+        (vec![0, 1, 2], vec![3], vec![])
+    );
+    assert_eq!(names.into_inner(), ["1.a,S=1:2,FS", "2.b:2,R", "3.c:2,T"]);
+    assert_eq!(mail.names("cur"), [""; 0]);
+    let quota = std::fs::read_to_string(path("maildirsize")).unwrap();
+    assert!(quota.ends_with("\n          -3           -2\n"), "{quota}");
+}
+
+#[test]
+fn a_foreign_info_part_is_left_alone() {
+    let mail = Box::new();
+    mail.put("cur/1.a:1,x", "a");
+    mail.put("cur/2.b", "b");
+    mail.put("cur/3.c:2,FT", "b");
+    let mut maildrop = mail.open();
+    for index in 0..3 {
+        maildrop.mark_seen(index);
+    }
+    assert_eq!(mail.names("cur"), ["1.a:1,x", "2.b:2,S", "3.c:2,FST"]);
+}
+
+#[test]
+fn half_a_maildir_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = Maildrop::open(directory.path(), &Options::default(), "joe", &length).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSuchFolder);
+}
+
+#[test]
+fn old_leftovers_in_tmp_go_and_young_ones_stay() {
+    let mail = Box::new();
+    mail.put("tmp/1.young", "");
+    mail.put("tmp/2.old", "");
+    let old = File::open(mail.directory.path().join("tmp/2.old")).unwrap();
+    old.set_modified(SystemTime::now() - TMP_AGE - Duration::from_secs(60))
+        .unwrap();
+    mail.open();
+    assert_eq!(mail.names("tmp"), ["1.young"]);
+}
