@@ -32,12 +32,23 @@ fn it_starts_listens_and_ends_cleanly() {
     }
 }
 
+/// Ends the daemon even when the test fails.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended already; its workers follow it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_second_daemon_takes_over_without_losing_its_socket_to_the_first() {
     let mut first = Instance::start(RC);
     let before = std::fs::metadata(first.socket()).unwrap();
     let mut second = first.command(env!("CARGO_BIN_EXE_authdaemond"));
-    let mut second = second.stderr(Stdio::null()).spawn().unwrap();
+    let mut second = Ended(second.stderr(Stdio::null()).spawn().unwrap());
     wait_for("the new socket", || {
         use std::os::unix::fs::MetadataExt;
         std::fs::metadata(first.socket()).is_ok_and(|now| now.ino() != before.ino())
@@ -49,11 +60,11 @@ fn a_second_daemon_takes_over_without_losing_its_socket_to_the_first() {
             .starts_with("UID=5000\n")
     );
     kill(
-        Pid::from_raw(i32::try_from(second.id()).unwrap()),
+        Pid::from_raw(i32::try_from(second.0.id()).unwrap()),
         Signal::SIGTERM,
     )
     .unwrap();
-    assert!(second.wait().unwrap().success());
+    assert!(second.0.wait().unwrap().success());
 }
 
 #[test]
