@@ -157,6 +157,11 @@ impl Dir {
         }
     }
 
+    /// As [`Self::stamp_of`]; what is not a regular file counts as absent.
+    pub(crate) fn stamp_of_file(&self, name: &[u8]) -> Result<Option<Stamp>> {
+        Ok(self.stat(name)?.filter(is_regular).as_ref().map(Stamp::of))
+    }
+
     /// As [`Self::stat`], as a [`Stamp`].
     pub(crate) fn stamp_of(&self, name: &[u8]) -> Result<Option<Stamp>> {
         Ok(self.stat(name)?.as_ref().map(Stamp::of))
@@ -243,7 +248,8 @@ impl Dir {
             OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         nix::fcntl::openat(self, name, flags, Mode::from_bits_truncate(mode))
             .map(File::from)
-            .map_err(|errno| self.error("create", name, errno))
+            // Only a directory that has been removed cannot take a new name for that reason.
+            .map_err(|errno| folder_error("create", &self.path_of(name), errno))
     }
 
     /// Creates a file under a new unique name, trying again should the name be taken.

@@ -26,6 +26,8 @@ mod copy;
 mod error;
 mod filename;
 mod files;
+#[cfg(test)]
+mod fixture;
 mod flags;
 mod folder;
 mod keyword_files;

@@ -152,7 +152,7 @@ impl Folder {
             cur: inner.cur.stamp()?,
             new: inner.new.stamp()?,
             keywords: inner.dir.stamp_of(keyword_files::DIRECTORY)?,
-            db: inner.dir.stamp_of(super::uiddb::NAME)?,
+            db: inner.dir.stamp_of_file(super::uiddb::NAME)?,
         })
     }
 

@@ -232,7 +232,7 @@ impl UidDb {
             options.sync != Sync::Never,
         )?;
         // rename() moved the ctime.
-        self.stamp = dir.stamp_of(NAME)?.or_else(|| Some(Stamp::of(&stat)));
+        self.stamp = dir.stamp_of_file(NAME)?.or_else(|| Some(Stamp::of(&stat)));
         self.needs_repair = false;
         Ok(())
     }
@@ -271,14 +271,14 @@ impl UidDb {
             options.sync != Sync::Never,
         )?;
         if done {
-            self.stamp = dir.stamp_of(NAME)?;
+            self.stamp = dir.stamp_of_file(NAME)?;
         }
         Ok(done)
     }
 
     /// The lock must be ours and the file what we read.
     fn check_fence(&self, dir: &Dir, lock: &Lock<'_>) -> Result<()> {
-        if lock.is_ours()? && dir.stamp_of(NAME)? == self.stamp {
+        if lock.is_ours()? && dir.stamp_of_file(NAME)? == self.stamp {
             Ok(())
         } else {
             Err(Error::new(ErrorKind::Locked, "replace", &dir.path_of(NAME)))
