@@ -69,7 +69,7 @@ $(BUILT)/.built: $(CONFIG) $(SOURCES)
 # ---- checking ------------------------------------------------------------------------------------------------
 
 check: deps
-	@$(MAKE) --no-print-directory check-format check-lints check-tests check-linkage check-manuals check-scripts
+	@$(MAKE) --no-print-directory check-format check-lints check-tests check-install check-manuals check-scripts
 	@echo "check: all passed"
 
 check-format:
@@ -89,26 +89,122 @@ check-tests:
 	@COURIER_BINDIR='$(abspath $(TARGET))/debug' && export COURIER_BINDIR; \
 		$(RUN_CARGO) test --locked --workspace --quiet
 
+# Configured for a prefix of its own, which tests/install.sh fills. Release without LTO: what a program links is the
+# same as in the real thing, but it is built in a minute.
+CHECK_ROOT := /var/tmp/courier-check-$(shell id -u)-$(firstword $(shell pwd | cksum))
 check-linkage:
 	@echo "check: what each program links"
-	@$(RUN_CARGO) build --locked --profile linkcheck --bins
+	@mkdir -p $(TARGET)/check && cd $(TARGET)/check && '$(source)/configure' --prefix=$(CHECK_ROOT)/prefix \
+		--with-userdb=$(CHECK_ROOT)/prefix/etc/authlib/userdb >configure.log
+	@$(MAKE) --no-print-directory CONFIG=$(TARGET)/check/config.mk PROFILE=linkcheck all
 	@COURIER_LINKCHECK='$(abspath $(TARGET))/linkcheck' && export COURIER_LINKCHECK; \
 		$(RUN_CARGO) test --locked --quiet --test linkage
+
+check-install: check-linkage
+	@echo "check: installation"
+	@$(source)/tests/install.sh $(CHECK_ROOT) $(TARGET)/check/config.mk linkcheck
 
 check-manuals:
 	@echo "check: manual pages"
 	@set -e; for page in $(source)/man/*.[1-8]; do \
 		[ ! -e "$$page" ] || mandoc -Tlint -W warning "$$page"; done
 
-SCRIPTS = configure packaging/*.sh rc-scripts/*.in tests/*.sh
+SCRIPTS = configure packaging/*.sh rc-scripts/*.rc.in tests/*.sh tests/*/*.sh .ci/run
 check-scripts:
 	@echo "check: shell scripts"
 	@set -e; for script in $(SCRIPTS); do [ ! -e "$$script" ] || \
-		for shell in sh dash 'busybox sh'; do \
-			command -v $${shell%% *} >/dev/null || continue; $$shell -n "$$script"; done; done
+		for shell in $$(head -n 1 "$$script" | grep -q bash && echo bash || echo sh dash 'busybox'); do \
+			command -v $$shell >/dev/null || continue; [ $$shell != busybox ] || shell='busybox sh'; \
+			$$shell -n "$$script"; done; done
 
 deps:
 	@packaging/deps.sh
 
+# ---- installing ----------------------------------------------------------------------------------------------
+
+BIN_PROGRAMS = imapd maildirmake makedat makeimapaccess couriertls
+SBIN_PROGRAMS = imaplogin courierlogger sysconftool \
+	userdb makeuserdb userdbpw pw2userdb authtest authenumerate authpasswd
+LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog
+RC_SCRIPTS = imapd.rc imapd-ssl.rc
+AUTHLIB_PROGRAMS = authdaemond
+authlibdir = $(libexecdir)/courier-authlib
+authlibetc = $(dir $(authdaemonrc))
+
+# Replaces @name@ in scripts and configuration files. @id@ changes with the file, so that sysconftool notices.
+SUBSTITUTE = sed -e 's|@prefix@|$(prefix)|g' -e 's|@exec_prefix@|$(exec_prefix)|g' -e 's|@bindir@|$(bindir)|g' \
+	-e 's|@sbindir@|$(sbindir)|g' -e 's|@libexecdir@|$(libexecdir)|g' -e 's|@sysconfdir@|$(sysconfdir)|g' \
+	-e 's|@datadir@|$(datadir)|g' -e 's|@localstatedir@|$(localstatedir)|g' -e 's|@piddir@|$(piddir)|g' \
+	-e 's|@userdb@|$(userdb)|g' -e 's|@authdaemonvar@|$(authdaemonvar)|g' \
+	-e 's|@authdaemonrc@|$(authdaemonrc)|g' -e 's|@mailuser@|$(mailuser)|g' -e 's|@mailgroup@|$(mailgroup)|g' \
+	-e 's|@version@|$(version)|g'
+INSTALL = install
+STRIP =
+D = $(DESTDIR)
+
+# $(call substituted,SOURCE,TARGET,MODE)
+substituted = umask 077 && id=$$(cksum <'$(1)' | tr ' ' '-') && \
+	$(SUBSTITUTE) -e "s|@id@|$$id-$(version)|g" '$(1)' >'$(D)$(2).tmp' && \
+	chmod $(3) '$(D)$(2).tmp' && mv '$(D)$(2).tmp' '$(D)$(2)'
+
+install: $(BUILT)/.built
+	$(INSTALL) -d -m 755 $(foreach directory,$(bindir) $(sbindir) $(libexecdir) $(authlibdir) $(sysconfdir) \
+		$(authlibetc) $(datadir) $(localstatedir) $(piddir) $(sysconfdir)/imapaccess $(sysconfdir)/shared \
+		$(sysconfdir)/shared.tmp $(mandir)/man1 $(mandir)/man5 $(mandir)/man8,'$(D)$(directory)')
+	$(INSTALL) $(STRIP) -m 755 $(addprefix $(BUILT)/,$(BIN_PROGRAMS)) '$(D)$(bindir)'
+	$(INSTALL) $(STRIP) -m 755 $(addprefix $(BUILT)/,$(SBIN_PROGRAMS)) '$(D)$(sbindir)'
+	$(INSTALL) $(STRIP) -m 755 $(addprefix $(BUILT)/,$(LIBEXEC_PROGRAMS)) '$(D)$(libexecdir)'
+	$(INSTALL) $(STRIP) -m 755 $(addprefix $(BUILT)/,$(AUTHLIB_PROGRAMS)) '$(D)$(authlibdir)'
+	@$(call substituted,$(source)/rc-scripts/imapd.rc.in,$(libexecdir)/imapd.rc,755)
+	@$(call substituted,$(source)/rc-scripts/imapd.rc.in,$(libexecdir)/imapd-ssl.rc,755)
+	@$(call substituted,$(source)/rc-scripts/authdaemond.rc.in,$(sbindir)/authdaemond,755)
+	@$(call substituted,$(source)/etc/imapd.dist.in,$(sysconfdir)/imapd.dist,600)
+	@$(call substituted,$(source)/etc/imapd-ssl.dist.in,$(sysconfdir)/imapd-ssl.dist,600)
+	@$(call substituted,$(source)/etc/authdaemonrc.dist.in,$(authdaemonrc).dist,600)
+	@set -e; for page in $(source)/man/*.[158]; do \
+		$(INSTALL) -m 644 "$$page" "$(D)$(mandir)/man$${page##*.}"; done
+# Who can enter this directory can ask for every password hash: the mail user alone, besides root.
+	$(INSTALL) -d -m 750 '$(D)$(authdaemonvar)'
+	@if [ "$$(id -u)" = 0 ] && id -u '$(mailuser)' >/dev/null 2>&1; then \
+		chown '$(mailuser):$(mailgroup)' '$(D)$(authdaemonvar)'; \
+	elif [ -z '$(D)' ]; then \
+		echo "note: only $$(id -un) can use $(authdaemonvar); run by root, make install gives it to $(mailuser)"; fi
+	@echo "Installed. Now run: make install-configure"
+
+# The release profile leaves no symbols; this is for other profiles.
+install-strip:
+	@$(MAKE) --no-print-directory install STRIP=-s
+
+install-configure:
+	'$(D)$(sbindir)/sysconftool' '$(D)$(sysconfdir)/imapd.dist' '$(D)$(sysconfdir)/imapd-ssl.dist' \
+		'$(D)$(authdaemonrc).dist'
+
+# Live configuration, accounts and certificates stay.
+uninstall:
+	rm -f $(foreach file,$(addprefix $(bindir)/,$(BIN_PROGRAMS)) $(addprefix $(sbindir)/,$(SBIN_PROGRAMS) authdaemond) \
+		$(addprefix $(libexecdir)/,$(LIBEXEC_PROGRAMS) $(RC_SCRIPTS)) $(addprefix $(authlibdir)/,$(AUTHLIB_PROGRAMS)) \
+		$(sysconfdir)/imapd.dist $(sysconfdir)/imapd-ssl.dist $(authdaemonrc).dist,'$(D)$(file)')
+	@for page in $(source)/man/*.[158]; do \
+		rm -f "$(D)$(mandir)/man$${page##*.}/$${page##*/}"; done
+	@for directory in '$(D)$(authlibdir)' '$(D)$(libexecdir)' '$(D)$(sbindir)' '$(D)$(bindir)' \
+		'$(D)$(sysconfdir)/imapaccess' '$(D)$(sysconfdir)/shared' '$(D)$(sysconfdir)/shared.tmp' '$(D)$(datadir)' \
+		'$(D)$(mandir)/man1' '$(D)$(mandir)/man5' '$(D)$(mandir)/man8' '$(D)$(mandir)'; do \
+		rmdir "$$directory" 2>/dev/null || :; done
+
+# ---- trying and measuring ------------------------------------------------------------------------------------
+
+run: deps
+	@$(RUN_CARGO) build --locked
+	@BUILT='$(abspath $(TARGET))/debug' PORT='$(PORT)' exec packaging/run.sh
+
+bench: deps
+	$(RUN_CARGO) run --locked --release --package compare
+
+dist:
+	mkdir -p dist
+	git -C $(source) archive --format=tar.gz --prefix=courier-imap-$(version)/ \
+		-o '$(abspath dist)/courier-imap-$(version).tar.gz' HEAD
+	@echo "dist/courier-imap-$(version).tar.gz"
+
 clean:
-	rm -rf target config.mk config.mk.new
+	rm -rf target dist config.mk config.mk.new

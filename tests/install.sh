@@ -1,0 +1,171 @@
+#!/bin/sh
+# Installs into a prefix of its own as the README says, starts the servers, logs in and takes it all away again.
+# Called by "make check-install", which has built everything for that prefix:
+#   tests/install.sh ROOT CONFIG PROFILE     ROOT/prefix is what CONFIG was configured for
+# As root this happens in a network of its own, so that the shipped port can be used; else another port is set.
+
+set -u
+
+root=$1 config=$2 profile=$3
+prefix=$root/prefix
+
+if [ "$(id -u)" = 0 ] && [ -z "${INSTALL_TEST_NETWORK:-}" ] && command -v ip >/dev/null &&
+    unshare -n true 2>/dev/null; then
+    exec env INSTALL_TEST_NETWORK=own unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
+fi
+
+failed() {
+    echo "install test: $*" >&2
+    exit 1
+}
+daemons_of() { # pids of processes whose program lies in the prefix
+    for entry in /proc/[0-9]*/exe; do
+        case $(readlink "$entry" 2>/dev/null) in
+            "$prefix"/*)
+                entry=${entry#/proc/}
+                echo "${entry%/exe}"
+                ;;
+        esac
+    done
+}
+finish() {
+    status=$?
+    [ ! -x "$prefix/libexec/imapd.rc" ] || "$prefix/libexec/imapd.rc" stop >/dev/null 2>&1
+    [ ! -x "$prefix/sbin/authdaemond" ] || "$prefix/sbin/authdaemond" stop >/dev/null 2>&1
+    [ -z "${listener:-}" ] || kill "$listener" 2>/dev/null
+    rm -rf "$root"
+    exit $status
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+
+# Never into what somebody else has prepared in a directory that all can write to.
+rm -rf "$root"
+mkdir -m 755 "$root" || exit 1
+umask 022
+make_quietly() {
+    make --no-print-directory CONFIG="$config" PROFILE="$profile" "$@" >"$root/make.log" 2>&1 ||
+        { cat "$root/make.log" >&2; failed "make $*"; }
+}
+
+echo "  a package directory gets the same files as the prefix"
+make_quietly install install-configure DESTDIR="$root/staging"
+[ -x "$root/staging$prefix/bin/imapd" ] || failed "DESTDIR is not honoured"
+[ ! -e "$prefix" ] || failed "DESTDIR install touched the prefix"
+[ -f "$root/staging$prefix/etc/imapd" ] || failed "install-configure ignores DESTDIR"
+
+echo "  start without configuration files is refused"
+make_quietly install
+output=$("$prefix/libexec/imapd.rc" start) && failed "started without configuration"
+case $output in *"forgot make install-configure?") ;; *) failed "says: $output" ;; esac
+make_quietly install-configure
+(cd "$root/staging$prefix" && find . ! -name '*.dat*' | sort) >"$root/staged"
+(cd "$prefix" && find . ! -name '*.dat*' | sort) >"$root/installed"
+cmp -s "$root/staged" "$root/installed" || failed "DESTDIR and prefix differ: $(diff "$root/staged" "$root/installed")"
+
+port=143
+if [ -z "${INSTALL_TEST_NETWORK:-}" ]; then
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    sed -i "s/^PORT=.*/PORT=127.0.0.1.$port/" "$prefix/etc/imapd"
+    echo "  skipped: port 143 as shipped (not root, or no network namespaces); using $port"
+fi
+
+echo "  an account in userdb"
+uid=$(id -u) gid=$(id -g)
+if [ "$uid" = 0 ]; then
+    uid=5000
+    while getent passwd "$uid" >/dev/null || getent group "$uid" >/dev/null; do uid=$((uid + 1)); done
+    gid=$uid
+fi
+mkdir "$root/alice" && "$prefix/bin/maildirmake" "$root/alice/Maildir" || failed "maildirmake"
+printf 'From: a@example.org\nSubject: It works\n\nHello.\n' >"$root/alice/Maildir/new/1700000000.1.example"
+chown -R "$uid:$gid" "$root/alice" || exit 1
+"$prefix/sbin/userdb" alice set "uid=$uid" "gid=$gid" "home=$root/alice" mail=Maildir &&
+    echo 'correct horse' | "$prefix/sbin/userdbpw" | "$prefix/sbin/userdb" alice set imappw &&
+    "$prefix/sbin/makeuserdb" || failed "userdb"
+
+fetch() { # password, path and query
+    curl --silent --show-error --max-time 20 --user "alice:$1" "imap://127.0.0.1:$port/$2" 2>&1
+}
+
+echo "  start, and start again"
+"$prefix/sbin/authdaemond" start || failed "authdaemond start"
+"$prefix/libexec/imapd.rc" start 2>"$root/notes" || { cat "$root/notes" >&2; failed "imapd.rc start"; }
+grep -q 'STARTTLS is not offered' "$root/notes" || failed "says nothing about encryption: $(cat "$root/notes")"
+[ "$(wc -l <"$root/notes")" = 1 ] || failed "the shipped settings are complained about: $(cat "$root/notes")"
+pid=$(cat "$prefix/var/run/imapd.pid")
+"$prefix/libexec/imapd.rc" start || failed "second start"
+[ "$pid" = "$(cat "$prefix/var/run/imapd.pid")" ] || failed "a second start replaced the first"
+"$prefix/libexec/imapd.rc" status >/dev/null || failed "status of a running server"
+
+echo "  log in and read"
+output=$(fetch 'correct horse' 'INBOX;MAILINDEX=1')
+case $output in *Hello.*) ;; *) failed "curl: $output" ;; esac
+output=$(fetch wrong INBOX) && failed "a wrong password was accepted"
+
+echo "  the environment of the server has settings and nothing of the caller's"
+for pid in $(daemons_of); do
+    [ "$(cat "/proc/$pid/comm")" = couriertcpd ] || continue
+    tr '\0' '\n' <"/proc/$pid/environ" >"$root/environment"
+    grep -q '^IMAP_STARTTLS=NO$' "$root/environment" || failed "IMAP_STARTTLS is missing"
+    grep -q '^MAXPERIP=20$' "$root/environment" || failed "MAXPERIP is missing"
+    leaked=$(grep -E '^(PATH|HOME|PWD|OLDPWD|LANG|SHELL|INSTALL_TEST_NETWORK|prefix|bindir)=' "$root/environment") &&
+        failed "in the environment of the sessions: $leaked"
+done
+[ -s "$root/environment" ] || failed "couriertcpd was not found"
+
+echo "  restart keeps it running, stop ends everything"
+"$prefix/libexec/imapd.rc" restart || failed "restart"
+output=$(fetch 'correct horse' 'INBOX;MAILINDEX=1')
+case $output in *Hello.*) ;; *) failed "after restart: $output" ;; esac
+"$prefix/libexec/imapd.rc" stop || failed "stop"
+"$prefix/libexec/imapd.rc" stop || failed "stop of what is stopped"
+"$prefix/libexec/imapd.rc" status >/dev/null && failed "status of a stopped server"
+
+echo "  a port in use makes start fail, and says why"
+python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_INET6 if sys.argv[1] == "143" else socket.AF_INET)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("::" if sys.argv[1] == "143" else "127.0.0.1", int(sys.argv[1]))); s.listen(); print("ready", flush=True)
+time.sleep(60)' "$port" >"$root/listening" &
+listener=$!
+while [ ! -s "$root/listening" ] && kill -0 $listener 2>/dev/null; do sleep 0.1; done
+output=$("$prefix/libexec/imapd.rc" start 2>&1) && failed "started on a port in use"
+case $output in *"in use"*) ;; *) failed "the reason is missing: $output" ;; esac
+kill $listener
+wait $listener 2>/dev/null
+listener=
+
+echo "  settings of features that are not built are named"
+cp -p "$prefix/etc/imapd" "$root/imapd.kept"
+printf '%s\n' 'OUTBOX=.Outbox' 'IMAP_PROXY=1' 'SMAP_CAPABILITY=SMAP1' 'IMAP_ACL=1' \
+    'IMAP_CAPABILITY="IMAP4rev1 SORT QUOTA"' >>"$prefix/etc/imapd"
+"$prefix/libexec/imapd.rc" start 2>"$root/notes" || failed "start with unbuilt features"
+for setting in OUTBOX IMAP_PROXY SMAP_CAPABILITY IMAP_ACL SORT QUOTA; do
+    grep -q "$setting" "$root/notes" || failed "$setting is not named"
+done
+"$prefix/libexec/imapd.rc" stop
+cp -p "$root/imapd.kept" "$prefix/etc/imapd"
+
+echo "  imaps without a certificate is refused"
+output=$("$prefix/libexec/imapd-ssl.rc" start 2>&1) && failed "imapd-ssl started without a certificate"
+case $output in *TLS_CERTFILE*) ;; *) failed "imapd-ssl says: $output" ;; esac
+
+"$prefix/sbin/authdaemond" stop || failed "authdaemond stop"
+left=$(daemons_of)
+[ -z "$left" ] || failed "still running: $left"
+
+echo "  an upgrade keeps what was set"
+sed -i 's/^MAXDAEMONS=.*/MAXDAEMONS=77/' "$prefix/etc/imapd"
+make_quietly install install-configure
+grep -q '^MAXDAEMONS=77$' "$prefix/etc/imapd" || failed "same release: a setting was lost"
+sed -i 's/^##VERSION:.*/##VERSION: older/' "$prefix/etc/imapd"
+make_quietly install-configure
+grep -q '^MAXDAEMONS=77$' "$prefix/etc/imapd" || failed "other release: a setting was lost"
+grep -q 'VERSION: older' "$prefix/etc/imapd.bak" || failed "no backup"
+
+echo "  uninstall leaves configuration, accounts and mail"
+make_quietly uninstall
+left=$(find "$prefix" -type f \( -perm -100 -o -name '*.dist' -o -path '*/man/*' \))
+[ -z "$left" ] || failed "left behind: $left"
+[ -f "$prefix/etc/imapd" ] && [ -f "$prefix/etc/authlib/userdb" ] || failed "configuration was removed"
