@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::time::Instant;
 
-use courier::maildir::Maildrop;
+use courier::maildir::{Maildrop, PopMessage};
 use courier::sys::log::{Level, log};
 
 use crate::capability::language;
@@ -50,8 +50,6 @@ pub struct Session<'a> {
     maildrop: Maildrop,
     /// Messages marked by DELE.
     deleted: Vec<bool>,
-    /// Message bytes on their way from a file to the output.
-    piece: Vec<u8>,
     utf8: bool,
     /// Stored bytes sent by TOP and by RETR.
     top: u64,
@@ -68,14 +66,13 @@ impl<'a> Session<'a> {
         maildrop: Maildrop,
         start: Instant,
     ) -> Self {
-        let deleted = vec![false; maildrop.len()];
+        let deleted = vec![false; maildrop.messages().len()];
         Self {
             settings,
             input,
             output,
             maildrop,
             deleted,
-            piece: Vec::new(),
             utf8: settings.utf8,
             top: 0,
             retr: 0,
@@ -108,8 +105,6 @@ impl<'a> Session<'a> {
                 settings.tls_mark()
             ),
         );
-        // The process ends: giving back the memory of a large mailbox bit by bit would only take time.
-        std::mem::forget(self);
         end
     }
 
@@ -151,13 +146,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The indexes of the messages that are not marked.
-    fn remaining(&self) -> impl Iterator<Item = usize> {
-        self.deleted
+    /// The messages that are not marked, with their indexes.
+    fn remaining(&self) -> impl Iterator<Item = (usize, &PopMessage)> {
+        self.maildrop
+            .messages()
             .iter()
             .enumerate()
-            .filter(|&(_, &deleted)| !deleted)
-            .map(|(index, _)| index)
+            .filter(|&(index, _)| self.deleted.get(index) == Some(&false))
     }
 
     /// The index of the message that the command's first word numbers.
@@ -169,8 +164,8 @@ impl<'a> Session<'a> {
 
     fn stat(&mut self) -> Result<(), Gone> {
         let count = self.remaining().count();
-        let octets = self.remaining().fold(0_u64, |sum, index| {
-            sum.saturating_add(self.maildrop.size(index))
+        let octets = self.remaining().fold(0_u64, |sum, (_, message)| {
+            sum.saturating_add(message.size())
         });
         self.output.line(format!("+OK {count} {octets}").as_bytes())
     }
@@ -179,15 +174,17 @@ impl<'a> Session<'a> {
         self.listing(
             command,
             b"+OK POP3 clients that break here, they violate STD53.\r\n",
-            |maildrop, index, text| {
+            |message, text| {
                 // Writing to a Vec cannot fail.
-                let _ = write!(text, "{}", maildrop.size(index));
+                let _ = write!(text, "{}", message.size());
             },
         )
     }
 
     fn uidl(&mut self, command: &Command<'_>) -> Result<(), Gone> {
-        self.listing(command, b"+OK\r\n", Maildrop::uidl)
+        self.listing(command, b"+OK\r\n", |message, text| {
+            text.extend_from_slice(&message.uidl());
+        })
     }
 
     /// LIST and UIDL: one message, or all that are not marked, under their own numbers.
@@ -195,28 +192,31 @@ impl<'a> Session<'a> {
         &mut self,
         command: &Command<'_>,
         heading: &[u8],
-        item: impl Fn(&Maildrop, usize, &mut Vec<u8>),
+        item: impl Fn(&PopMessage, &mut Vec<u8>),
     ) -> Result<(), Gone> {
         let mut text = Vec::new();
-        let line = |text: &mut Vec<u8>, index: usize| {
+        let line = |text: &mut Vec<u8>, index: usize, message: &PopMessage| {
             // Writing to a Vec cannot fail.
             let _ = write!(text, "{} ", index.saturating_add(1));
-            item(&self.maildrop, index, text);
+            item(message, text);
             text.extend_from_slice(b"\r\n");
         };
         if command.words().next().is_none() {
             text.extend_from_slice(heading);
-            for index in self.remaining() {
-                line(&mut text, index);
+            for (index, message) in self.remaining() {
+                line(&mut text, index, message);
             }
             text.extend_from_slice(b".\r\n");
             return self.output.put(&text);
         }
-        let Some(index) = self.message(command) else {
+        let index = self.message(command);
+        let Some((index, message)) =
+            index.and_then(|index| Some((index, self.maildrop.messages().get(index)?)))
+        else {
             return self.output.line(NO_SUCH_MESSAGE);
         };
         text.extend_from_slice(b"+OK ");
-        line(&mut text, index);
+        line(&mut text, index, message);
         self.output.put(&text)
     }
 
@@ -238,7 +238,9 @@ impl<'a> Session<'a> {
         let wrapper = self.wrapper(index);
         let size = self
             .maildrop
-            .size(index)
+            .messages()
+            .get(index)
+            .map_or(0, PopMessage::size)
             .saturating_add(wrapper.as_ref().map_or(0, Wrapper::size));
         let line = format!("+OK {size} octets follow.");
         self.output.line(line.as_bytes())?;
@@ -287,7 +289,8 @@ impl<'a> Session<'a> {
     }
 
     fn wrapper(&self, index: usize) -> Option<Wrapper> {
-        (self.maildrop.utf8(index) && !self.utf8).then(|| Wrapper::new(&self.settings.message_type))
+        let utf8 = self.maildrop.messages().get(index)?.utf8();
+        (utf8 && !self.utf8).then(|| Wrapper::new(&self.settings.message_type))
     }
 
     /// Sends a message or its beginning; the number of stored bytes sent.
@@ -302,16 +305,20 @@ impl<'a> Session<'a> {
         if let Some(wrapper) = wrapper {
             sending.push(&wrapper.before, &mut self.output)?;
         }
-        self.piece.resize(PIECE, 0);
+        let mut piece = vec![0; PIECE];
         while !sending.is_done() {
-            match read(file, &mut self.piece) {
+            match read(file, &mut piece) {
                 Ok(0) => break,
                 Ok(count) => {
-                    let read = self.piece.get(..count).unwrap_or_default();
+                    let read = piece.get(..count).unwrap_or_default();
                     sending.push(read, &mut self.output)?;
                 }
                 Err(error) => {
-                    let name = self.maildrop.file_name(index);
+                    let name = self
+                        .maildrop
+                        .messages()
+                        .get(index)
+                        .map_or(&b""[..], PopMessage::file_name);
                     log(
                         Level::Err,
                         format_args!(

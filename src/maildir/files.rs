@@ -15,13 +15,16 @@ use nix::unistd::UnlinkatFlags;
 
 use super::error::{Error, ErrorKind, Result};
 use super::filename::TmpName;
-use crate::sys::dir;
+use crate::sys::log::{Level, log};
+use crate::sys::{dir, fresh};
 
 /// An open directory and the path to name it by in messages.
 #[derive(Debug)]
 pub(crate) struct Dir {
     fd: OwnedFd,
     path: PathBuf,
+    /// On NFS and the like, where a stat may answer from this host's memory and a reply may get lost.
+    network: bool,
 }
 
 impl AsFd for Dir {
@@ -94,9 +97,11 @@ impl Dir {
             Mode::empty(),
         )
         .map_err(|errno| folder_error("open", path, errno))?;
+        let network = super::folder::is_network(&fd);
         Ok(Self {
             fd,
             path: path.to_path_buf(),
+            network,
         })
     }
 
@@ -115,7 +120,8 @@ impl Dir {
             Mode::empty(),
         )
         .map_err(|errno| folder_error("open", &path, errno))?;
-        Ok(Self { fd, path })
+        let network = super::folder::is_network(&fd);
+        Ok(Self { fd, path, network })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -141,11 +147,20 @@ impl Dir {
         })
     }
 
-    /// The directory's own identity and times.
+    /// The directory's own identity and times. On a network file system the server is asked, which also makes
+    /// this host forget a listing that is out of date.
     pub(crate) fn stamp(&self) -> Result<Stamp> {
-        nix::sys::stat::fstat(self)
+        self.stat_open(self)
             .map(|stat| Stamp::of(&stat))
             .map_err(|errno| Error::io("stat", &self.path, errno))
+    }
+
+    /// What an open file or directory in here is now.
+    pub(crate) fn stat_open<F: AsFd>(&self, file: &F) -> std::result::Result<FileStat, Errno> {
+        if !self.network {
+            return nix::sys::stat::fstat(file);
+        }
+        fresh::stat(file).map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
     }
 
     /// Identity and times of an entry, not following links; `None` if there is no such entry.
@@ -159,6 +174,10 @@ impl Dir {
 
     /// As [`Self::stamp_of`]; what is not a regular file counts as absent.
     pub(crate) fn stamp_of_file(&self, name: &[u8]) -> Result<Option<Stamp>> {
+        if self.network {
+            // Opened, not looked up: a name may lead to a file that another host has replaced, opening does not.
+            return Ok(self.open_file(name)?.map(|(_, stat)| Stamp::of(&stat)));
+        }
         Ok(self.stat(name)?.filter(is_regular).as_ref().map(Stamp::of))
     }
 
@@ -189,7 +208,9 @@ impl Dir {
             Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => return Ok(None),
             Err(errno) => return Err(self.error("open", name, errno)),
         };
-        let stat = nix::sys::stat::fstat(&fd).map_err(|errno| self.error("stat", name, errno))?;
+        let stat = self
+            .stat_open(&fd)
+            .map_err(|errno| self.error("stat", name, errno))?;
         if !is_regular(&stat) {
             return Ok(None);
         }
@@ -282,7 +303,22 @@ impl Dir {
         to: &Self,
         new: &[u8],
     ) -> std::result::Result<(), Errno> {
-        nix::unistd::linkat(self, name, to, new, AtFlags::empty())
+        match nix::unistd::linkat(self, name, to, new, AtFlags::empty()) {
+            // The reply to a first request may have been lost, and this is the answer to its repetition.
+            Err(errno) if to.network && self.is_same_file(name, to, new) => {
+                log_lost("link", to, new, errno);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// True if both names lead to one file on the server.
+    fn is_same_file(&self, name: &[u8], to: &Self, new: &[u8]) -> bool {
+        match (self.open_file(name), to.open_file(new)) {
+            (Ok(Some((_, a))), Ok(Some((_, b)))) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+            _ => false,
+        }
     }
 
     /// Removes a file; an absent one is success, since that is what a repeated request over NFS reports.
@@ -296,6 +332,15 @@ impl Dir {
     /// Removes a file; whether it was there.
     pub(crate) fn unlink(&self, name: &[u8]) -> std::result::Result<(), Errno> {
         nix::unistd::unlinkat(self, name, UnlinkatFlags::NoRemoveDir)
+    }
+
+    /// Creates `name` if the server has no such file, whatever this host remembers: false if there is one.
+    pub(crate) fn create_if_absent(&self, name: &[u8]) -> Result<bool> {
+        match self.create(name, 0o644) {
+            Ok(_) => Ok(true),
+            Err(error) if error.errno() == Some(Errno::EEXIST) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Replaces `new` in `to` by `name`: only for our own metadata files, never for messages.
@@ -317,7 +362,11 @@ impl Dir {
         }
         // The file system lacks the flag (NFS): link and unlink cannot overwrite either.
         match self.link(name, to, new) {
-            Ok(()) => self.unlink(name),
+            // Gone already: a repeated request, or somebody has tidied up; the new name is what counts.
+            Ok(()) => match self.unlink(name) {
+                Err(Errno::ENOENT) => Ok(()),
+                done => done,
+            },
             Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EISDIR) => {
                 // Not even hard links, or a directory: look first; the window that remains is accepted.
                 match nix::sys::stat::fstatat(to, new, AtFlags::AT_SYMLINK_NOFOLLOW) {
@@ -359,7 +408,12 @@ pub(crate) fn replace_file(
     let (unique, file) = tmp.create_unique(purpose, host, 0o644)?;
     let unique = unique.tmp();
     let result = write_all(&file, content, durable, &tmp.path_of(&unique)).and_then(|stat| {
-        tmp.replace(&unique, dir, name)?;
+        match tmp.replace(&unique, dir, name) {
+            Err(error) if dir.network && is_in_place(dir, name, &stat) => {
+                log_lost("rename", dir, name, error.errno().unwrap_or(Errno::EIO));
+            }
+            replaced => replaced?,
+        }
         Ok(stat)
     });
     match result {
@@ -375,6 +429,23 @@ pub(crate) fn replace_file(
             Err(error)
         }
     }
+}
+
+/// True if `name` is the file with this identity: a rename that reported an error has been done.
+fn is_in_place(dir: &Dir, name: &[u8], stat: &FileStat) -> bool {
+    matches!(dir.open_file(name), Ok(Some((_, found)))
+        if (found.st_dev, found.st_ino) == (stat.st_dev, stat.st_ino))
+}
+
+fn log_lost(operation: &str, dir: &Dir, name: &[u8], errno: Errno) {
+    log(
+        Level::Debug,
+        format_args!(
+            "{operation} {}: {}, but done",
+            dir.path_of(name).display(),
+            errno.desc()
+        ),
+    );
 }
 
 /// Writes `content` to a new file and, with `durable`, waits for the disk.

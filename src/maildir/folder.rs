@@ -303,7 +303,7 @@ const NETWORK: [i64; 9] = [
 ];
 
 /// True if the directory is on a network or otherwise shared file system.
-fn is_network<F: AsFd>(dir: &F) -> bool {
+pub(crate) fn is_network<F: AsFd>(dir: &F) -> bool {
     match nix::sys::statfs::fstatfs(dir) {
         #[allow(
             clippy::useless_conversion,

@@ -123,8 +123,9 @@ impl<'a> Lock<'a> {
         let Some(held) = &self.held else {
             return Ok(true);
         };
-        let stat = self.tmp.stat(LOCK)?;
-        Ok(stat.is_some_and(|stat| (stat.st_dev, stat.st_ino) == held.identity))
+        // Opened, so that on a network file system another host's lock is not taken for ours.
+        let lock = self.tmp.open_file(LOCK)?;
+        Ok(lock.is_some_and(|(_, stat)| (stat.st_dev, stat.st_ino) == held.identity))
     }
 
     /// Renews the lock's time if it is held for long; cheap to call in a loop.
@@ -181,7 +182,7 @@ fn link_and_judge(
     // Known as ours before anybody can see it, so that another thread never judges it a leftover.
     held().insert(identity);
     let linked = tmp.link(unique, tmp, name);
-    match fstat(file) {
+    match tmp.stat_open(file) {
         Ok(stat) if stat.st_nlink == 2 => return Ok(Some(identity)),
         Ok(_) => {}
         Err(errno) => {

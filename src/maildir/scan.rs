@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -32,6 +32,8 @@ use crate::sys::log::{Level, log};
 const RETRIES: u32 = 3;
 /// Tries to write the database beside others who take our lock away.
 const FENCED: u32 = 3;
+/// How long a file that the server has may stay invisible to this host.
+const SEEN: Duration = Duration::from_secs(5);
 /// Longest base name that is numbered as it is: flags and the original's keyword files must fit behind it.
 const BASE_MAX: usize = 240;
 
@@ -40,11 +42,38 @@ impl Inner {
     pub(crate) fn read_db(&self, _lock: &Lock<'_>) -> Result<UidDb> {
         match UidDb::read(&self.dir)? {
             Found::Db(db) => Ok(db),
+            // The server may have one although this host remembers that it had none.
+            Found::NoValidity(_)
+                if self.network && !self.dir.create_if_absent(super::uiddb::NAME)? =>
+            {
+                self.read_existing_db()
+            }
             Found::NoValidity(mut db) => {
                 // The folder's lock is the root's lock when this is INBOX.
                 db.uid_validity = self.root.new_uid_validity(self.name.is_inbox())?;
                 db.needs_repair = true;
                 Ok(db)
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// A database that the server has and this host could not see a moment ago. Waits until it can.
+    fn read_existing_db(&self) -> Result<UidDb> {
+        let deadline = Instant::now() + SEEN;
+        loop {
+            match UidDb::read(&self.dir)? {
+                Found::Db(db) => return Ok(db),
+                // It is there for certain: to give out a new UIDVALIDITY now would cost every client its mail.
+                Found::NoValidity(_) if Instant::now() >= deadline => {
+                    return Err(Error::new(
+                        ErrorKind::Locked,
+                        "read",
+                        &self.dir.path_of(super::uiddb::NAME),
+                    ));
+                }
+                Found::NoValidity(_) => std::thread::sleep(Duration::from_millis(50)),
             }
         }
     }
@@ -247,8 +276,11 @@ impl Folder {
             matched.remove(db, &certain);
             db.write(&inner.dir, &inner.tmp, &lock, self.options())
         });
-        if let Err(error) = written {
-            self.warn(&error);
+        match written {
+            // Somebody else wrote it meanwhile, and has seen the same.
+            Err(error) if error.kind() == ErrorKind::Locked => {}
+            Err(error) => self.warn(&error),
+            Ok(()) => {}
         }
     }
 

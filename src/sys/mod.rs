@@ -2,6 +2,7 @@
 
 pub mod dir;
 pub mod fd;
+pub mod fresh;
 pub mod localtime;
 pub mod log;
 pub mod notify;

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, FileExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -29,10 +29,13 @@ type Name = (INodeNo, FileType, OsString);
 struct Listing {
     entries: Arc<Vec<Name>>,
     taken: Instant,
+    /// The directory's change time when it was listed.
+    changed: (i64, i64),
 }
 
 enum Open {
-    File(File),
+    /// A file, and whether something was written since it was last synced.
+    File(File, AtomicBool),
     Directory(Arc<Vec<Name>>),
 }
 
@@ -132,6 +135,14 @@ impl NetworkFs {
         }
     }
 
+    fn is_removed(&self, inode: INodeNo) -> bool {
+        let attributes = self
+            .inodes
+            .handle(inode.0)
+            .and_then(|handle| Attributes::of(&handle));
+        attributes.is_ok_and(|attributes| attributes.0.st_nlink == 0)
+    }
+
     fn list(&self, directory: INodeNo) -> Result<Arc<Vec<Name>>, Errno> {
         if let Some(listing) = self.listing_table().get(&directory.0) {
             if listing.taken.elapsed() < self.caching.listings {
@@ -139,6 +150,7 @@ impl NetworkFs {
             }
         }
         let handle = self.inodes.handle(directory.0)?;
+        let changed = change_time(&Attributes::of(&handle)?);
         let mut entries = vec![
             (directory, FileType::Directory, OsString::from(".")),
             (directory, FileType::Directory, OsString::from("..")),
@@ -158,6 +170,7 @@ impl NetworkFs {
         }
         let entries = Arc::new(entries);
         let listing = Listing {
+            changed,
             entries: Arc::clone(&entries),
             taken: Instant::now(),
         };
@@ -207,6 +220,16 @@ impl Filesystem for NetworkFs {
             .inodes
             .handle(inode.0)
             .and_then(|handle| Attributes::of(&handle));
+        if let Ok(attributes) = &found {
+            // A client that learns of a change forgets its listing.
+            let mut listings = self.listing_table();
+            if listings
+                .get(&inode.0)
+                .is_some_and(|listing| listing.changed != change_time(attributes))
+            {
+                listings.remove(&inode.0);
+            }
+        }
         match found {
             Ok(attributes) => reply.attr(&self.caching.attributes, &self.attributes(&attributes)),
             Err(error) => reply.error(error.into()),
@@ -405,11 +428,19 @@ impl Filesystem for NetworkFs {
         if self.faults.strikes(&self.faults.stale) {
             return reply.error(Errno::ESTALE);
         }
+        // A file that another host has removed or replaced: its handle is stale, and the kernel looks its name up
+        // again, as it does on NFS.
+        if self.is_removed(inode) {
+            return reply.error(Errno::ESTALE);
+        }
         match self
             .inodes
             .open(inode.0, OFlag::from_bits_truncate(flags.0))
         {
-            Ok(file) => reply.opened(self.keep(Open::File(file)), FopenFlags::empty()),
+            Ok(file) => reply.opened(
+                self.keep(Open::File(file, AtomicBool::new(false))),
+                FopenFlags::empty(),
+            ),
             Err(error) => reply.error(error.into()),
         }
     }
@@ -439,7 +470,7 @@ impl Filesystem for NetworkFs {
         self.changed(parent);
         match created {
             Ok((file, attributes)) => {
-                let handle = self.keep(Open::File(file));
+                let handle = self.keep(Open::File(file, AtomicBool::new(false)));
                 reply.created(
                     &self.caching.attributes,
                     &attributes,
@@ -468,7 +499,7 @@ impl Filesystem for NetworkFs {
         }
         let read = || -> Result<Vec<u8>, Errno> {
             let open = self.file(handle)?;
-            let Open::File(file) = &*open else {
+            let Open::File(file, _) = &*open else {
                 return Err(Errno::EISDIR);
             };
             let mut buffer = vec![0; usize::try_from(size).unwrap_or(0)];
@@ -502,10 +533,12 @@ impl Filesystem for NetworkFs {
         }
         let write = || -> Result<usize, Errno> {
             let open = self.file(handle)?;
-            let Open::File(file) = &*open else {
+            let Open::File(file, dirty) = &*open else {
                 return Err(Errno::EISDIR);
             };
-            Ok(file.write_at(data, offset)?)
+            let count = file.write_at(data, offset)?;
+            dirty.store(true, Ordering::Relaxed);
+            Ok(count)
         };
         match write() {
             Ok(count) => reply.written(u32::try_from(count).unwrap_or(u32::MAX)),
@@ -615,11 +648,14 @@ impl NetworkFs {
     /// Where NFS tells of a full disk: the file keeps half of its octets.
     fn settle(&self, handle: FileHandle, sync: bool) -> Result<(), Errno> {
         let open = self.file(handle)?;
-        let Open::File(file) = &*open else {
+        let Open::File(file, dirty) = &*open else {
             return Ok(());
         };
         let length = file.metadata()?.len();
-        if length > 0 && self.faults.strikes(&self.faults.full_at_close) {
+        if length > 0
+            && dirty.load(Ordering::Relaxed)
+            && self.faults.strikes(&self.faults.full_at_close)
+        {
             // A file open for reading only cannot be cut; nothing is lost from it then.
             match file.set_len(length / 2) {
                 Ok(()) => return Err(Errno::ENOSPC),
@@ -628,9 +664,14 @@ impl NetworkFs {
         }
         if sync {
             file.sync_all()?;
+            dirty.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
+}
+
+fn change_time(attributes: &Attributes) -> (i64, i64) {
+    (attributes.0.st_ctime, attributes.0.st_ctime_nsec)
 }
 
 fn finish(reply: ReplyEmpty, done: Result<(), Errno>) {
