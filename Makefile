@@ -122,11 +122,12 @@ deps:
 
 # ---- installing ----------------------------------------------------------------------------------------------
 
-BIN_PROGRAMS = imapd maildirmake makedat makeimapaccess couriertls
-SBIN_PROGRAMS = imaplogin courierlogger sysconftool \
+BIN_PROGRAMS = imapd pop3d maildirmake makedat makeimapaccess couriertls
+SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool \
 	userdb makeuserdb userdbpw pw2userdb authtest authenumerate authpasswd
 LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog
-RC_SCRIPTS = imapd.rc imapd-ssl.rc
+RC_SCRIPTS = imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc
+SETTINGS = imapd imapd-ssl pop3d pop3d-ssl
 AUTHLIB_PROGRAMS = authdaemond
 authlibdir = $(libexecdir)/courier-authlib
 authlibetc = $(dir $(authdaemonrc))
@@ -157,9 +158,13 @@ install: $(BUILT)/.built
 	$(INSTALL) $(STRIP) -m 755 $(addprefix $(BUILT)/,$(AUTHLIB_PROGRAMS)) '$(D)$(authlibdir)'
 	@$(call substituted,$(source)/rc-scripts/imapd.rc.in,$(libexecdir)/imapd.rc,755)
 	@$(call substituted,$(source)/rc-scripts/imapd.rc.in,$(libexecdir)/imapd-ssl.rc,755)
+	@$(call substituted,$(source)/rc-scripts/pop3d.rc.in,$(libexecdir)/pop3d.rc,755)
+	@$(call substituted,$(source)/rc-scripts/pop3d.rc.in,$(libexecdir)/pop3d-ssl.rc,755)
 	@$(call substituted,$(source)/rc-scripts/authdaemond.rc.in,$(sbindir)/authdaemond,755)
 	@$(call substituted,$(source)/etc/imapd.dist.in,$(sysconfdir)/imapd.dist,600)
 	@$(call substituted,$(source)/etc/imapd-ssl.dist.in,$(sysconfdir)/imapd-ssl.dist,600)
+	@$(call substituted,$(source)/etc/pop3d.dist.in,$(sysconfdir)/pop3d.dist,600)
+	@$(call substituted,$(source)/etc/pop3d-ssl.dist.in,$(sysconfdir)/pop3d-ssl.dist,600)
 	@$(call substituted,$(source)/etc/authdaemonrc.dist.in,$(authdaemonrc).dist,600)
 	@set -e; for page in $(source)/man/*.[158]; do \
 		$(INSTALL) -m 644 "$$page" "$(D)$(mandir)/man$${page##*.}"; done
@@ -176,14 +181,14 @@ install-strip:
 	@$(MAKE) --no-print-directory install STRIP=-s
 
 install-configure:
-	'$(D)$(sbindir)/sysconftool' '$(D)$(sysconfdir)/imapd.dist' '$(D)$(sysconfdir)/imapd-ssl.dist' \
+	'$(D)$(sbindir)/sysconftool' $(foreach file,$(SETTINGS),'$(D)$(sysconfdir)/$(file).dist') \
 		'$(D)$(authdaemonrc).dist'
 
 # Live configuration, accounts and certificates stay.
 uninstall:
 	rm -f $(foreach file,$(addprefix $(bindir)/,$(BIN_PROGRAMS)) $(addprefix $(sbindir)/,$(SBIN_PROGRAMS) authdaemond) \
 		$(addprefix $(libexecdir)/,$(LIBEXEC_PROGRAMS) $(RC_SCRIPTS)) $(addprefix $(authlibdir)/,$(AUTHLIB_PROGRAMS)) \
-		$(sysconfdir)/imapd.dist $(sysconfdir)/imapd-ssl.dist $(authdaemonrc).dist,'$(D)$(file)')
+		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist,'$(D)$(file)')
 	@for page in $(source)/man/*.[158]; do \
 		rm -f "$(D)$(mandir)/man$${page##*.}/$${page##*/}"; done
 	@for directory in '$(D)$(authlibdir)' '$(D)$(libexecdir)' '$(D)$(sbindir)' '$(D)$(bindir)' \

@@ -31,6 +31,7 @@ daemons_of() { # pids of processes whose program lies in the prefix
 finish() {
     status=$?
     [ ! -x "$prefix/libexec/imapd.rc" ] || "$prefix/libexec/imapd.rc" stop >/dev/null 2>&1
+    [ ! -x "$prefix/libexec/pop3d.rc" ] || "$prefix/libexec/pop3d.rc" stop >/dev/null 2>&1
     [ ! -x "$prefix/sbin/authdaemond" ] || "$prefix/sbin/authdaemond" stop >/dev/null 2>&1
     [ -z "${listener:-}" ] || kill "$listener" 2>/dev/null
     rm -rf "$root"
@@ -63,8 +64,10 @@ make_quietly install-configure
 (cd "$prefix" && find . ! -name '*.dat*' | sort) >"$root/installed"
 cmp -s "$root/staged" "$root/installed" || failed "DESTDIR and prefix differ: $(diff "$root/staged" "$root/installed")"
 
-port=143
+port=143 popport=110
 if [ -z "${INSTALL_TEST_NETWORK:-}" ]; then
+    popport=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    sed -i "s/^PORT=.*/PORT=127.0.0.1.$popport/" "$prefix/etc/pop3d"
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     sed -i "s/^PORT=.*/PORT=127.0.0.1.$port/" "$prefix/etc/imapd"
     echo "  skipped: port 143 as shipped (not root, or no network namespaces); using $port"
@@ -82,6 +85,7 @@ printf 'From: a@example.org\nSubject: It works\n\nHello.\n' >"$root/alice/Maildi
 chown -R "$uid:$gid" "$root/alice" || exit 1
 "$prefix/sbin/userdb" alice set "uid=$uid" "gid=$gid" "home=$root/alice" mail=Maildir &&
     echo 'correct horse' | "$prefix/sbin/userdbpw" | "$prefix/sbin/userdb" alice set imappw &&
+    echo 'correct horse' | "$prefix/sbin/userdbpw" | "$prefix/sbin/userdb" alice set pop3pw &&
     "$prefix/sbin/makeuserdb" || failed "userdb"
 
 fetch() { # password, path and query
@@ -121,6 +125,20 @@ case $output in *Hello.*) ;; *) failed "after restart: $output" ;; esac
 "$prefix/libexec/imapd.rc" stop || failed "stop"
 "$prefix/libexec/imapd.rc" stop || failed "stop of what is stopped"
 "$prefix/libexec/imapd.rc" status >/dev/null && failed "status of a stopped server"
+
+echo "  POP3 as well"
+"$prefix/libexec/pop3d.rc" start 2>"$root/notes" || { cat "$root/notes" >&2; failed "pop3d.rc start"; }
+grep -q 'STLS is not offered' "$root/notes" || failed "says nothing about encryption: $(cat "$root/notes")"
+[ "$(wc -l <"$root/notes")" = 1 ] || failed "the shipped settings are complained about: $(cat "$root/notes")"
+"$prefix/libexec/pop3d.rc" status >/dev/null || failed "status of a running POP3 server"
+output=$(curl --silent --show-error --max-time 20 --user 'alice:correct horse' "pop3://127.0.0.1:$popport/1" 2>&1)
+case $output in *Hello.*) ;; *) failed "curl: $output" ;; esac
+"$prefix/libexec/pop3d.rc" restart || failed "restart of the POP3 server"
+output=$(curl --silent --show-error --max-time 20 --user 'alice:correct horse' "pop3://127.0.0.1:$popport/1" 2>&1)
+case $output in *Hello.*) ;; *) failed "after restart: $output" ;; esac
+"$prefix/libexec/pop3d.rc" stop || failed "stop of the POP3 server"
+output=$("$prefix/libexec/pop3d-ssl.rc" start 2>&1) && failed "pop3d-ssl started without a certificate"
+case $output in *TLS_CERTFILE*) ;; *) failed "pop3d-ssl says: $output" ;; esac
 
 echo "  a port in use makes start fail, and says why"
 python3 -c 'import socket, sys, time
