@@ -16,7 +16,7 @@ CONFIG = config.mk
 PORT = 1143
 
 .PHONY: all check install install-strip install-configure uninstall deps run bench check-interop clean dist help
-.PHONY: check-format check-lints check-tests check-linkage check-install check-manuals check-scripts
+.PHONY: check-format check-lints check-tests check-run check-linkage check-install check-manuals check-scripts
 all:
 
 help:
@@ -69,7 +69,7 @@ $(BUILT)/.built: $(CONFIG) $(SOURCES)
 # ---- checking ------------------------------------------------------------------------------------------------
 
 check: deps
-	@$(MAKE) --no-print-directory check-format check-lints check-tests check-install check-manuals check-scripts
+	@$(MAKE) --no-print-directory check-format check-lints check-tests check-run check-install check-manuals check-scripts
 	@echo "check: all passed"
 
 check-format:
@@ -103,6 +103,10 @@ check-linkage:
 check-install: check-linkage
 	@echo "check: installation"
 	@$(source)/tests/install.sh $(CHECK_ROOT) $(TARGET)/check/config.mk linkcheck
+
+check-run: check-tests
+	@echo "check: make run"
+	@$(source)/tests/run.sh '$(abspath $(TARGET))/debug'
 
 check-manuals:
 	@echo "check: manual pages"

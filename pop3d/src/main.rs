@@ -2,6 +2,8 @@
 //! §3 and §4).
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -13,7 +15,7 @@ use courier::login::settings::{Protocol, Settings as LoginSettings};
 use courier::maildir::{Maildrop, Options};
 use courier::sys::fd;
 use courier::sys::log::{Level, install_panic_hook, log};
-use pop3d::measure::measure;
+use pop3d::measure::{self, measure};
 use pop3d::session::{End, Session};
 use pop3d::settings::Settings;
 use pop3d::wire::{Input, Output};
@@ -111,6 +113,8 @@ fn open(settings: &Settings) -> Result<Maildrop, Refusal> {
         format_args!("LOGIN, {place}{}", settings.tls_mark()),
     );
     let options = Options::from_environment();
+    let piece = RefCell::new(vec![0; measure::PIECE]);
+    let measure = |file: &File| measure(file, &mut piece.borrow_mut());
     Maildrop::open(".".as_ref(), &options, &settings.user, &measure).map_err(|error| {
         log(Level::Err, format_args!("{error}"));
         Refusal::new(

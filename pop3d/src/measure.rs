@@ -7,19 +7,18 @@ use courier::maildir::Measure;
 use courier::mime::Scanner;
 
 /// Bytes read at a time.
-const PIECE: usize = 64 * 1024;
+pub const PIECE: usize = 64 * 1024;
 
-/// Reads `file` once, and a second time only if it holds bytes above 0x7f, to see whether they are in a header.
+/// Reads `file` once, by way of `piece`, and a second time only if it holds bytes above 0x7f, to see whether they are in a header.
 ///
 /// # Errors
 /// Those of reading.
-pub fn measure(mut file: &File) -> io::Result<Measure> {
-    let mut piece = vec![0; PIECE];
+pub fn measure(mut file: &File, piece: &mut [u8]) -> io::Result<Measure> {
     let (mut bytes, mut lines) = (0_u64, 0_u64);
     let mut last = 0_u8;
     let mut eight_bit = false;
     loop {
-        let count = read(file, &mut piece)?;
+        let count = read(file, piece)?;
         let read = piece.get(..count).unwrap_or_default();
         let Some(&end) = read.last() else {
             break;
@@ -37,7 +36,7 @@ pub fn measure(mut file: &File) -> io::Result<Measure> {
         file.seek(SeekFrom::Start(0))?;
         let mut scanner = Scanner::new();
         loop {
-            let count = read(file, &mut piece)?;
+            let count = read(file, piece)?;
             if count == 0 {
                 break;
             }
@@ -66,7 +65,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text).unwrap();
         file.seek(SeekFrom::Start(0)).unwrap();
-        let measure = measure(&file).unwrap();
+        let measure = measure(&file, &mut [0; 7]).unwrap();
         (measure.size, measure.utf8)
     }
 

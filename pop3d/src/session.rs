@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::time::Instant;
 
-use courier::maildir::{Maildrop, PopMessage};
+use courier::maildir::Maildrop;
 use courier::sys::log::{Level, log};
 
 use crate::capability::language;
@@ -50,6 +50,8 @@ pub struct Session<'a> {
     maildrop: Maildrop,
     /// Messages marked by DELE.
     deleted: Vec<bool>,
+    /// Message bytes on their way from a file to the output.
+    piece: Vec<u8>,
     utf8: bool,
     /// Stored bytes sent by TOP and by RETR.
     top: u64,
@@ -66,13 +68,14 @@ impl<'a> Session<'a> {
         maildrop: Maildrop,
         start: Instant,
     ) -> Self {
-        let deleted = vec![false; maildrop.messages().len()];
+        let deleted = vec![false; maildrop.len()];
         Self {
             settings,
             input,
             output,
             maildrop,
             deleted,
+            piece: Vec::new(),
             utf8: settings.utf8,
             top: 0,
             retr: 0,
@@ -105,6 +108,8 @@ impl<'a> Session<'a> {
                 settings.tls_mark()
             ),
         );
+        // The process ends: giving back the memory of a large mailbox bit by bit would only take time.
+        std::mem::forget(self);
         end
     }
 
@@ -146,13 +151,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The messages that are not marked, with their indexes.
-    fn remaining(&self) -> impl Iterator<Item = (usize, &PopMessage)> {
-        self.maildrop
-            .messages()
+    /// The indexes of the messages that are not marked.
+    fn remaining(&self) -> impl Iterator<Item = usize> {
+        self.deleted
             .iter()
             .enumerate()
-            .filter(|&(index, _)| self.deleted.get(index) == Some(&false))
+            .filter(|&(_, &deleted)| !deleted)
+            .map(|(index, _)| index)
     }
 
     /// The index of the message that the command's first word numbers.
@@ -164,8 +169,8 @@ impl<'a> Session<'a> {
 
     fn stat(&mut self) -> Result<(), Gone> {
         let count = self.remaining().count();
-        let octets = self.remaining().fold(0_u64, |sum, (_, message)| {
-            sum.saturating_add(message.size())
+        let octets = self.remaining().fold(0_u64, |sum, index| {
+            sum.saturating_add(self.maildrop.size(index))
         });
         self.output.line(format!("+OK {count} {octets}").as_bytes())
     }
@@ -174,17 +179,15 @@ impl<'a> Session<'a> {
         self.listing(
             command,
             b"+OK POP3 clients that break here, they violate STD53.\r\n",
-            |message, text| {
+            |maildrop, index, text| {
                 // Writing to a Vec cannot fail.
-                let _ = write!(text, "{}", message.size());
+                let _ = write!(text, "{}", maildrop.size(index));
             },
         )
     }
 
     fn uidl(&mut self, command: &Command<'_>) -> Result<(), Gone> {
-        self.listing(command, b"+OK\r\n", |message, text| {
-            text.extend_from_slice(&message.uidl());
-        })
+        self.listing(command, b"+OK\r\n", Maildrop::uidl)
     }
 
     /// LIST and UIDL: one message, or all that are not marked, under their own numbers.
@@ -192,31 +195,28 @@ impl<'a> Session<'a> {
         &mut self,
         command: &Command<'_>,
         heading: &[u8],
-        item: impl Fn(&PopMessage, &mut Vec<u8>),
+        item: impl Fn(&Maildrop, usize, &mut Vec<u8>),
     ) -> Result<(), Gone> {
         let mut text = Vec::new();
-        let line = |text: &mut Vec<u8>, index: usize, message: &PopMessage| {
+        let line = |text: &mut Vec<u8>, index: usize| {
             // Writing to a Vec cannot fail.
             let _ = write!(text, "{} ", index.saturating_add(1));
-            item(message, text);
+            item(&self.maildrop, index, text);
             text.extend_from_slice(b"\r\n");
         };
         if command.words().next().is_none() {
             text.extend_from_slice(heading);
-            for (index, message) in self.remaining() {
-                line(&mut text, index, message);
+            for index in self.remaining() {
+                line(&mut text, index);
             }
             text.extend_from_slice(b".\r\n");
             return self.output.put(&text);
         }
-        let index = self.message(command);
-        let Some((index, message)) =
-            index.and_then(|index| Some((index, self.maildrop.messages().get(index)?)))
-        else {
+        let Some(index) = self.message(command) else {
             return self.output.line(NO_SUCH_MESSAGE);
         };
         text.extend_from_slice(b"+OK ");
-        line(&mut text, index, message);
+        line(&mut text, index);
         self.output.put(&text)
     }
 
@@ -238,9 +238,7 @@ impl<'a> Session<'a> {
         let wrapper = self.wrapper(index);
         let size = self
             .maildrop
-            .messages()
-            .get(index)
-            .map_or(0, PopMessage::size)
+            .size(index)
             .saturating_add(wrapper.as_ref().map_or(0, Wrapper::size));
         let line = format!("+OK {size} octets follow.");
         self.output.line(line.as_bytes())?;
@@ -289,8 +287,7 @@ impl<'a> Session<'a> {
     }
 
     fn wrapper(&self, index: usize) -> Option<Wrapper> {
-        let utf8 = self.maildrop.messages().get(index)?.utf8();
-        (utf8 && !self.utf8).then(|| Wrapper::new(&self.settings.message_type))
+        (self.maildrop.utf8(index) && !self.utf8).then(|| Wrapper::new(&self.settings.message_type))
     }
 
     /// Sends a message or its beginning; the number of stored bytes sent.
@@ -305,20 +302,16 @@ impl<'a> Session<'a> {
         if let Some(wrapper) = wrapper {
             sending.push(&wrapper.before, &mut self.output)?;
         }
-        let mut piece = vec![0; PIECE];
+        self.piece.resize(PIECE, 0);
         while !sending.is_done() {
-            match read(file, &mut piece) {
+            match read(file, &mut self.piece) {
                 Ok(0) => break,
                 Ok(count) => {
-                    let read = piece.get(..count).unwrap_or_default();
+                    let read = self.piece.get(..count).unwrap_or_default();
                     sending.push(read, &mut self.output)?;
                 }
                 Err(error) => {
-                    let name = self
-                        .maildrop
-                        .messages()
-                        .get(index)
-                        .map_or(&b""[..], PopMessage::file_name);
+                    let name = self.maildrop.file_name(index);
                     log(
                         Level::Err,
                         format_args!(

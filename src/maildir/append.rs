@@ -17,6 +17,7 @@ use super::keyword_files;
 use super::keywords::{KeywordSet, KeywordTable};
 use super::lock::Lock;
 use super::options::Sync;
+use super::uiddb::UidDb;
 
 /// A message being written. It implements [`Write`] for bytes as they are to be stored (LF line ends);
 /// [`Self::write_wire`] takes them as they come from the network. Dropped, it leaves nothing behind.
@@ -225,12 +226,11 @@ pub(crate) struct Item<'a> {
 pub(crate) enum Source<'a> {
     /// In the folder's `tmp` under this name; the name there is left to the caller.
     Tmp(&'a [u8]),
-    /// Another folder's message, held open, which is linked from wherever its name leads: checked by inode.
+    /// Another folder's message under this name.
     Link {
         inner: &'a Inner,
         in_new: bool,
         name: &'a [u8],
-        identity: (u64, u64),
     },
 }
 
@@ -337,8 +337,17 @@ fn number_linked(
         inner.cur.sync()?;
     }
     let mut fenced = 0;
+    let mut full = false;
     loop {
-        let mut db = inner.read_db(&lock)?;
+        let tail = match inner.network || fenced > 0 || full {
+            true => None,
+            false => UidDb::read_tail(&inner.dir)?,
+        };
+        let partial = tail.is_some();
+        let mut db = match tail {
+            Some(tail) => tail,
+            None => inner.read_db(&lock)?,
+        };
         let before = db.len();
         let mut uids = Vec::with_capacity(items.len());
         for (item, linked) in items.iter().zip(linked.iter()) {
@@ -363,11 +372,16 @@ fn number_linked(
             _ => Ok(false),
         }
         .and_then(|extended| match extended {
-            true => Ok(()),
-            false => db.write(&inner.dir, &inner.tmp, &lock, options),
+            true => Ok(true),
+            // The file has another form than ours: read it all and write it anew.
+            false if partial => Ok(false),
+            false => db
+                .write(&inner.dir, &inner.tmp, &lock, options)
+                .map(|()| true),
         });
         match written {
-            Ok(()) => {
+            Ok(false) => full = true,
+            Ok(true) => {
                 return Ok(Filed {
                     uid_validity: db.uid_validity,
                     uids,
@@ -407,21 +421,12 @@ fn link(inner: &Inner, item: &Item<'_>) -> Result<Option<Vec<u8>>> {
             inner: source,
             in_new,
             name: from,
-            identity,
         } => {
             let from_dir = if *in_new { &source.new } else { &source.cur };
             match from_dir.link(from, &inner.cur, &name) {
-                Ok(()) => {}
-                Err(Errno::ENOENT) => return Ok(None),
-                Err(errno) => return Err(inner.cur.error("link", &name, errno)),
-            }
-            let stat = inner.cur.stat(&name)?;
-            if stat.is_some_and(|stat| (stat.st_dev, stat.st_ino) == *identity) {
-                Ok(Some(name))
-            } else {
-                // Another file has taken the name since it was looked at.
-                inner.cur.remove(&name)?;
-                Ok(None)
+                Ok(()) => Ok(Some(name)),
+                Err(Errno::ENOENT) => Ok(None),
+                Err(errno) => Err(inner.cur.error("link", &name, errno)),
             }
         }
     }

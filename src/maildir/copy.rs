@@ -1,6 +1,7 @@
 //! COPY and MOVE (architecture 4.3): within one file system a copy is a hard link if the file is what a fresh one
 //! would be; otherwise the bytes are copied. MOVE copies, then unlinks; nothing is ever overwritten.
 
+use std::collections::HashMap;
 use std::fs::File;
 
 use nix::errno::Errno;
@@ -16,6 +17,9 @@ use super::folder::{Finder, Folder};
 use super::keywords::KeywordSet;
 use super::options::Sync;
 use super::snapshot::Snapshot;
+
+/// Up to so many files are synced one by one.
+const SYNC_EACH: usize = 32;
 
 /// The result of a copy, for `COPYUID`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,14 +61,10 @@ struct Prepared {
 
 enum Place {
     Tmp(Vec<u8>),
-    Link {
-        in_new: bool,
-        name: Vec<u8>,
-        identity: (u64, u64),
-    },
+    Link { in_new: bool, name: Vec<u8> },
 }
 
-/// Owner, group and mode of a fresh message file in some directory, and its device.
+/// Type, mode, owner and group of a message file, and its device.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 struct Look {
     device: u64,
@@ -79,7 +79,7 @@ impl Look {
             device: stat.st_dev,
             uid: stat.st_uid,
             gid: stat.st_gid,
-            mode: stat.st_mode & 0o7777,
+            mode: stat.st_mode,
         }
     }
 }
@@ -131,11 +131,15 @@ impl Folder {
             }
         }
         copied.missing.extend_from_slice(&rest);
-        for index in indexes {
-            if let Some((_, from, to)) = uids.iter().find(|(done, _, _)| done == index) {
-                copied.uids.push((*from, *to));
-            }
-        }
+        // In the order asked for, whichever round filed them.
+        let mut filed: HashMap<usize, (u32, u32)> = uids
+            .into_iter()
+            .map(|(index, from, to)| (index, (from, to)))
+            .collect();
+        copied.uids = indexes
+            .iter()
+            .filter_map(|index| filed.remove(index))
+            .collect();
         Ok(copied)
     }
 
@@ -177,25 +181,33 @@ impl Folder {
         by_link: bool,
         missing: &mut Vec<usize>,
     ) -> Result<Vec<Prepared>> {
-        let look = to.fresh_look()?;
         let mut prepared: Vec<Prepared> = Vec::with_capacity(indexes.len());
-        for &index in indexes {
-            let result = self.prepare_one(snapshot, index, to, keep, by_link.then_some(look));
-            match result {
-                Ok(one) => prepared.push(one),
-                Err(error) if error.kind() == ErrorKind::Gone => missing.push(index),
-                Err(error) => {
-                    for prepared in &prepared {
-                        if let Place::Tmp(name) = &prepared.place {
-                            // The failure itself is reported.
-                            let _ = to.inner.tmp.remove(name);
-                        }
-                    }
-                    return Err(error);
+        let result = to.fresh_look().and_then(|look| {
+            let look = by_link.then_some(look);
+            for &index in indexes {
+                match self.prepare_one(snapshot, index, to, keep, look) {
+                    Ok(one) => prepared.push(one),
+                    Err(error) if error.kind() == ErrorKind::Gone => missing.push(index),
+                    Err(error) => return Err(error),
                 }
             }
+            match to.options().sync {
+                Sync::Never => Ok(()),
+                _ => self.sync_links(&prepared),
+            }
+        });
+        match result {
+            Ok(()) => Ok(prepared),
+            Err(error) => {
+                for prepared in &prepared {
+                    if let Place::Tmp(name) = &prepared.place {
+                        // The failure itself is reported.
+                        let _ = to.inner.tmp.remove(name);
+                    }
+                }
+                Err(error)
+            }
         }
-        Ok(prepared)
     }
 
     fn prepare_one(
@@ -206,31 +218,45 @@ impl Folder {
         keep: Keep,
         link_if: Option<Look>,
     ) -> Result<Prepared> {
-        let opened = self.open_message(snapshot, index)?;
-        let message = *snapshot
-            .get(index)
-            .ok_or_else(|| Error::new(ErrorKind::Gone, "copy", self.inner.cur.path()))?;
-        let name = snapshot.name(&message).to_vec();
-        let path = || self.inner.place(&message).path_of(&name);
-        let stat = fstat(&opened.file).map_err(|errno| Error::io("stat", &path(), errno))?;
-        let (base, place) = if link_if == Some(Look::of(&stat)) && !self.is_link(&message, &name)? {
-            if to.options().sync != Sync::Never {
-                // Whoever delivered it may not have waited for the disk.
-                nix::unistd::fsync(&opened.file)
-                    .map_err(|errno| Error::io("fsync", &path(), errno))?;
-            }
-            let unique = TmpName::new("", &to.options().host);
-            (
-                unique.message(stat.st_dev, stat.st_ino, opened.size),
-                Place::Link {
+        let gone = || Error::new(ErrorKind::Gone, "copy", self.inner.cur.path());
+        let message = *snapshot.get(index).ok_or_else(gone)?;
+        let name = snapshot.name(&message);
+        // What the name says is a regular file like a fresh one: no need to open it.
+        let alike = match link_if {
+            Some(look) if !message.is_gone() && !message.is_unlocated() => self
+                .inner
+                .place(&message)
+                .stat(name)?
+                .filter(|stat| Look::of(stat) == look),
+            _ => None,
+        };
+        let (message, base, place) = match alike {
+            Some(stat) => {
+                let size = u64::try_from(stat.st_size).unwrap_or(0);
+                let unique = TmpName::new("", &to.options().host);
+                let place = Place::Link {
                     in_new: message.is_in_new(),
-                    name,
-                    identity: (stat.st_dev, stat.st_ino),
-                },
-            )
-        } else {
-            let (base, tmp) = to.copy_bytes(opened.file, &stat)?;
-            (base, Place::Tmp(tmp))
+                    name: name.to_vec(),
+                };
+                (
+                    message,
+                    unique.message(stat.st_dev, stat.st_ino, size),
+                    place,
+                )
+            }
+            None => {
+                let opened = self.open_message(snapshot, index)?;
+                let message = *snapshot.get(index).ok_or_else(gone)?;
+                if let Some(look) = link_if {
+                    // Found under another name: look at that one.
+                    let renamed = self.inner.place(&message).stat(snapshot.name(&message))?;
+                    if renamed.is_some_and(|stat| Look::of(&stat) == look) {
+                        return self.prepare_one(snapshot, index, to, keep, link_if);
+                    }
+                }
+                let (base, tmp) = to.copy_bytes(opened.file)?;
+                (message, base, Place::Tmp(tmp))
+            }
         };
         Ok(Prepared {
             index,
@@ -246,23 +272,39 @@ impl Folder {
         })
     }
 
-    /// True if the message's name is a symbolic link: a hard link to that would not be a message of its own.
-    fn is_link(&self, message: &super::snapshot::Message, name: &[u8]) -> Result<bool> {
-        use nix::sys::stat::SFlag;
-        Ok(self
-            .inner
-            .place(message)
-            .stat(name)?
-            .is_none_or(|stat| stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits()))
+    /// Makes the bytes of files that will be linked durable: whoever delivered them may not have waited for the
+    /// disk. Many of them by one sync of the file system, which costs less than a sync of each.
+    fn sync_links(&self, prepared: &[Prepared]) -> Result<()> {
+        let links = prepared.iter().filter_map(|one| match &one.place {
+            Place::Link { in_new, name } => Some((*in_new, name)),
+            Place::Tmp(_) => None,
+        });
+        if links.clone().count() > SYNC_EACH {
+            return nix::unistd::syncfs(&self.inner.cur)
+                .map_err(|errno| Error::io("syncfs", self.inner.cur.path(), errno));
+        }
+        for (in_new, name) in links {
+            let dir = if in_new {
+                &self.inner.new
+            } else {
+                &self.inner.cur
+            };
+            // One that vanished meanwhile is found or missed when it is linked.
+            if let Some((file, _)) = dir.open_file(name)? {
+                nix::unistd::fsync(&file).map_err(|errno| dir.error("fsync", name, errno))?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies a message's bytes into this folder's `tmp`: its base name and its name there.
-    fn copy_bytes(&self, mut source: File, stat: &FileStat) -> Result<(Vec<u8>, Vec<u8>)> {
+    fn copy_bytes(&self, mut source: File) -> Result<(Vec<u8>, Vec<u8>)> {
         let tmp = &self.inner.tmp;
         let (unique, mut file) = tmp.create_unique("", &self.options().host, 0o666)?;
         let name = unique.tmp();
         let path = tmp.path_of(&name);
         let result = (|| {
+            let stat = fstat(&source).map_err(|errno| Error::io("stat", &path, errno))?;
             std::io::copy(&mut source, &mut file)
                 .map_err(|error| Error::std("copy", &path, &error))?;
             let date = TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec);
@@ -313,15 +355,10 @@ impl Folder {
             .map(|one| Item {
                 source: match &one.place {
                     Place::Tmp(name) => Source::Tmp(name),
-                    Place::Link {
-                        in_new,
-                        name,
-                        identity,
-                    } => Source::Link {
+                    Place::Link { in_new, name } => Source::Link {
                         inner: &self.inner,
                         in_new: *in_new,
                         name,
-                        identity: *identity,
                     },
                 },
                 base: one.base.clone(),

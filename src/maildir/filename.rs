@@ -102,17 +102,20 @@ pub(crate) fn identity(name: &[u8]) -> Vec<u8> {
 /// The order in which unnumbered messages get their UIDs: leading decimal number, then bytes, both up to the
 /// first colon. A name that does not start with a digit counts as 0.
 pub(crate) fn order(a: &[u8], b: &[u8]) -> Ordering {
-    let number = |name: &[u8]| {
-        name.iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .fold(0_u64, |value, digit| {
-                value
-                    .saturating_mul(10)
-                    .saturating_add(u64::from(digit - b'0'))
-            })
-    };
-    let (a, b) = (base(a), base(b));
-    number(a).cmp(&number(b)).then_with(|| a.cmp(b))
+    leading_number(a)
+        .cmp(&leading_number(b))
+        .then_with(|| base(a).cmp(base(b)))
+}
+
+/// The decimal number that a name begins with, usually the time of delivery; 0 without one.
+pub(crate) fn leading_number(name: &[u8]) -> u64 {
+    name.iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .fold(0_u64, |value, digit| {
+            value
+                .saturating_mul(10)
+                .saturating_add(u64::from(digit - b'0'))
+        })
 }
 
 /// False for base names that the line-based files of a folder cannot hold: empty, with a line feed, or starting

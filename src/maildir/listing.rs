@@ -134,9 +134,7 @@ impl Matched {
         for (position, entry) in (0_u32..).zip(&listing.entries) {
             let base = filename::base(listing.name(entry));
             let slot = match index.get(base) {
-                Some(known) => usize::try_from(*known)
-                    .ok()
-                    .and_then(|known| matched.found.get_mut(known)),
+                Some(known) => matched.found.get_mut(known),
                 None => match strangers.get_mut(base) {
                     Some(other) => {
                         let winner = prefer(listing, *other, position);

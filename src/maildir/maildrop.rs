@@ -35,39 +35,16 @@ pub struct Measure {
     pub utf8: bool,
 }
 
-/// One message.
-#[derive(Debug, Clone)]
-pub struct Message {
+/// One message. Its name stands in [`Maildrop::names`].
+#[derive(Debug, Clone, Copy)]
+struct Message {
+    /// The number that the name begins with, by which messages are ordered.
+    order: u64,
+    start: u32,
+    length: u32,
     entry: Entry,
-    /// Its name at present.
-    name: Vec<u8>,
     /// The list on disk has it, so that its UIDL will last.
     listed: bool,
-    /// Its UIDL if it cannot be had from the list.
-    stopgap: Option<Vec<u8>>,
-}
-
-impl Message {
-    /// Octets as sent, without dot stuffing.
-    pub fn size(&self) -> u64 {
-        self.entry.size
-    }
-
-    /// A header holds bytes above 0x7f.
-    pub fn utf8(&self) -> bool {
-        self.entry.utf8
-    }
-
-    /// The unique identifier (RFC 1939 section 7, UIDL).
-    pub fn uidl(&self) -> Vec<u8> {
-        let stopgap = self.stopgap.clone();
-        stopgap.unwrap_or_else(|| self.entry.uidl(&self.name))
-    }
-
-    /// The file's name in `cur`, for log lines.
-    pub fn file_name(&self) -> &[u8] {
-        &self.name
-    }
 }
 
 /// What became of the messages that were to be deleted.
@@ -87,7 +64,11 @@ pub struct Maildrop {
     root: Dir,
     cur: Dir,
     follow_links: bool,
+    /// The names of all messages, one behind the other; that of a renamed one is added at the end.
+    names: Vec<u8>,
     messages: Vec<Message>,
+    /// The UIDL of the one message that is shown although no list holds it.
+    stopgap: Option<Vec<u8>>,
 }
 
 impl Maildrop {
@@ -116,7 +97,9 @@ impl Maildrop {
             root,
             cur,
             follow_links: options.follow_links,
+            names: Vec::new(),
             messages: Vec::new(),
+            stopgap: None,
         };
         match tmp {
             Ok(tmp) => match maildrop.load(&tmp, options, measure) {
@@ -125,17 +108,71 @@ impl Maildrop {
                 Err(Failed::Save(error)) => maildrop.do_without_list(user, &error),
             },
             Err(error) => {
-                let (names, list) = (maildrop.names()?, maildrop.read_list());
-                maildrop.merge(names, list);
+                maildrop.scan()?;
                 maildrop.do_without_list(user, &error);
             }
         }
         Ok(maildrop)
     }
 
-    /// The messages in the order of their numbers.
-    pub fn messages(&self) -> &[Message] {
-        &self.messages
+    /// How many messages there are. All indexes below count from 0 up to this.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// True without a message.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Octets of a message as sent, without dot stuffing.
+    pub fn size(&self, index: usize) -> u64 {
+        self.messages
+            .get(index)
+            .map_or(0, |message| message.entry.size)
+    }
+
+    /// A header of the message holds bytes above 0x7f.
+    pub fn utf8(&self, index: usize) -> bool {
+        self.messages
+            .get(index)
+            .is_some_and(|message| message.entry.utf8)
+    }
+
+    /// Appends the message's unique identifier (RFC 1939 section 7, UIDL).
+    pub fn uidl(&self, index: usize, text: &mut Vec<u8>) {
+        match (&self.stopgap, self.messages.get(index)) {
+            (Some(stopgap), Some(_)) => text.extend_from_slice(stopgap),
+            (None, Some(message)) => message.entry.uidl(self.name(message), text),
+            (_, None) => {}
+        }
+    }
+
+    /// The file's name in `cur`, for log lines.
+    pub fn file_name(&self, index: usize) -> &[u8] {
+        self.messages
+            .get(index)
+            .map_or(&[], |message| self.name(message))
+    }
+
+    fn name(&self, message: &Message) -> &[u8] {
+        name(&self.names, message)
+    }
+
+    fn base(&self, message: &Message) -> &[u8] {
+        filename::base(self.name(message))
+    }
+
+    /// Gives a message another name.
+    fn rename(&mut self, index: usize, name: &[u8]) {
+        if let (Some(message), Ok(start), Ok(length)) = (
+            self.messages.get_mut(index),
+            u32::try_from(self.names.len()),
+            u32::try_from(name.len()),
+        ) {
+            (message.start, message.length) = (start, length);
+            self.names.extend_from_slice(name);
+        }
     }
 
     /// Lists `cur` and completes the list. Messages are read before the folder's lock is taken, which others wait
@@ -146,14 +183,14 @@ impl Maildrop {
         options: &Options,
         measure: &dyn Fn(&File) -> std::io::Result<Measure>,
     ) -> std::result::Result<(), Failed> {
-        let merged = self.merge(self.names()?, self.read_list());
+        let merged = self.scan()?;
         if !self.is_stale(&merged) {
             return Ok(());
         }
         let mut measured = HashMap::new();
         self.measure(&mut measured, measure, None)?;
         let mut lock = Lock::acquire(tmp, options).map_err(Failed::Save)?;
-        let merged = self.merge(self.names()?, self.read_list());
+        let merged = self.scan()?;
         if !self.is_stale(&merged) {
             return Ok(());
         }
@@ -164,13 +201,14 @@ impl Maildrop {
             .as_secs();
         let validity = merged.validity.unwrap_or(now);
         let mut next = merged.next;
+        let names = &self.names;
+        let known = |message: &Message| measured.get(filename::base(name(names, message)));
         for message in &mut self.messages {
             if message.listed {
                 continue;
             }
-            if let Some(Some(known)) = measured.get(filename::base(&message.name)) {
+            if let Some(Some(known)) = known(message) {
                 message.entry = Entry {
-                    name: Vec::new(),
                     size: known.size,
                     number: next,
                     validity,
@@ -180,15 +218,12 @@ impl Maildrop {
             }
         }
         // A file that cannot be read now is not numbered: it may be readable next time.
-        let is_measured = |message: &Message| {
-            let known = measured.get(filename::base(&message.name));
-            message.listed || known.is_some_and(Option::is_some)
-        };
-        self.messages.retain(is_measured);
+        self.messages
+            .retain(|message| message.listed || known(message).is_some_and(Option::is_some));
         let entries = self
             .messages
             .iter()
-            .map(|message| (message.name.as_slice(), &message.entry));
+            .map(|message| (self.name(message), message.entry));
         let content = SizeList::encode(next, validity, entries);
         if !lock.is_ours().map_err(Failed::Save)? {
             let path = self.root.path_of(LIST);
@@ -216,7 +251,7 @@ impl Maildrop {
         mut lock: Option<&mut Lock<'_>>,
     ) -> std::result::Result<(), Failed> {
         for message in self.messages.iter().filter(|message| !message.listed) {
-            let base = filename::base(&message.name);
+            let base = self.base(message);
             if measured.contains_key(base) {
                 continue;
             }
@@ -224,7 +259,7 @@ impl Maildrop {
                 // Being held for long, it must not look abandoned.
                 lock.renew().map_err(Failed::Save)?;
             }
-            let result = match self.cur.open_message(&message.name, self.follow_links) {
+            let result = match self.cur.open_message(self.name(message), self.follow_links) {
                 Ok(Some((file, _))) => measure(&file).ok(),
                 Ok(None) | Err(_) => None,
             };
@@ -241,49 +276,82 @@ impl Maildrop {
             format_args!("Error while saving courierpop3dsizelist, user={user}"),
         );
         log(Level::Err, format_args!("{error}"));
-        let first = self.messages.first().cloned();
+        let first = self.messages.first().copied();
         self.messages.retain(|message| message.listed);
         if !self.messages.is_empty() {
             return;
         }
-        if let Some(mut message) = first {
-            if let Ok(Some(stat)) = self.cur.stat(&message.name) {
-                let text = format!(
-                    "ENOMEM-{:016X}-{:016X}-{:016X}",
-                    stat.st_mtime, stat.st_dev, stat.st_ino
-                );
-                message.stopgap = Some(text.into_bytes());
-                if message.entry.size == 0 {
-                    message.entry.size = u64::try_from(stat.st_size).unwrap_or(0);
-                }
-                self.messages.push(message);
+        let Some(mut message) = first else {
+            return;
+        };
+        if let Ok(Some(stat)) = self.cur.stat(self.name(&message)) {
+            let text = format!(
+                "ENOMEM-{:016X}-{:016X}-{:016X}",
+                stat.st_mtime, stat.st_dev, stat.st_ino
+            );
+            self.stopgap = Some(text.into_bytes());
+            if message.entry.size == 0 {
+                message.entry.size = u64::try_from(stat.st_size).unwrap_or(0);
             }
+            self.messages.push(message);
         }
     }
 
-    /// The names in `cur`. A listing beside renames can miss some: what is missed in one of two that differ may be
-    /// there, so the directory's times must hold still.
-    fn names(&self) -> Result<Vec<Vec<u8>>> {
-        let mut names = Vec::new();
+    /// Lists the messages and fills in what the list knows of them.
+    fn scan(&mut self) -> Result<Merged> {
+        self.list_cur()?;
+        let bytes = self.read_list();
+        Ok(self.merge(SizeList::parse(&bytes)))
+    }
+
+    /// Takes the names in `cur`, in the order of messages. A listing beside renames can miss some, so the directory's
+    /// times must hold still.
+    fn list_cur(&mut self) -> Result<()> {
         for _ in 0..5 {
             let before = self.cur.stamp()?;
-            names.clear();
+            self.names.clear();
+            self.messages.clear();
+            let (names, messages) = (&mut self.names, &mut self.messages);
             self.cur.list(|entry| {
-                if !entry.name.starts_with(b".") && entry.kind != Kind::Directory {
-                    names.push(entry.name.to_vec());
+                if entry.name.starts_with(b".") || entry.kind == Kind::Directory {
+                    return;
+                }
+                // A file name has at most 255 bytes, and 4 GiB of them are more than can be listed.
+                if let (Ok(start), Ok(length)) =
+                    (u32::try_from(names.len()), u32::try_from(entry.name.len()))
+                {
+                    names.extend_from_slice(entry.name);
+                    messages.push(Message {
+                        order: filename::leading_number(entry.name),
+                        start,
+                        length,
+                        entry: Entry::default(),
+                        listed: false,
+                    });
                 }
             })?;
             if before == self.cur.stamp()? {
                 break;
             }
         }
-        Ok(names)
+        let names = &self.names;
+        self.messages.sort_unstable_by(|a, b| {
+            a.order.cmp(&b.order).then_with(|| {
+                let (a, b) = (name(names, a), name(names, b));
+                filename::base(a).cmp(filename::base(b)).then(a.cmp(b))
+            })
+        });
+        // One message under two names, as an interrupted rename leaves it, is one message.
+        self.messages.dedup_by(|a, b| {
+            a.order == b.order && filename::base(name(names, a)) == filename::base(name(names, b))
+        });
+        Ok(())
     }
 
-    fn read_list(&self) -> SizeList {
+    fn read_list(&self) -> Vec<u8> {
         for _ in 0..3 {
             match self.root.read(LIST, LIST_MAX) {
-                Ok(Some((bytes, _))) => return SizeList::parse(&bytes),
+                Ok(Some((bytes, _))) => return bytes,
                 Ok(None) => break,
                 // Replaced on the server while we held the old one.
                 Err(error) if error.errno() == Some(Errno::ESTALE) => {}
@@ -293,54 +361,42 @@ impl Maildrop {
                 }
             }
         }
-        SizeList::default()
+        Vec::new()
     }
 
-    /// Fills in the messages: the files there are, in order, each with what the list knows of it.
-    fn merge(&mut self, names: Vec<Vec<u8>>, list: SizeList) -> Merged {
-        let mut known = list.entries;
-        if !known.is_sorted_by(|a, b| filename::order(&a.name, &b.name).is_le()) {
-            known.sort_by(|a, b| filename::order(&a.name, &b.name));
+    /// Gives each message its entry; both are in the same order.
+    fn merge(&mut self, list: SizeList<'_>) -> Merged {
+        let mut known: Vec<(u64, &[u8], Entry)> = list
+            .entries
+            .into_iter()
+            .map(|(name, entry)| (filename::leading_number(name), filename::base(name), entry))
+            .collect();
+        let order = |a: &(u64, &[u8], Entry), b: &(u64, &[u8], Entry)| {
+            a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1))
+        };
+        if !known.is_sorted_by(|a, b| order(a, b).is_le()) {
+            known.sort_by(order);
         }
-        let mut names = names;
-        names.sort_unstable_by(|a, b| filename::order(a, b).then_with(|| a.cmp(b)));
-        // One message under two names, as an interrupted rename leaves it, is one message.
-        names.dedup_by(|a, b| filename::base(a) == filename::base(b));
         let mut merged = Merged {
             next: list.next.max(1),
             validity: list.validity,
             changed: list.converted,
         };
         let mut known = known.into_iter().peekable();
-        self.messages.clear();
-        self.messages.reserve(names.len());
-        for name in names {
+        let names = &self.names;
+        for message in &mut self.messages {
+            let base = filename::base(name(names, message));
+            let order = |(number, known, _): &(u64, &[u8], Entry)| {
+                number.cmp(&message.order).then_with(|| (*known).cmp(base))
+            };
             // Entries of files that are gone.
-            while known
-                .next_if(|entry| filename::order(&entry.name, &name).is_lt())
-                .is_some()
-            {
+            while known.next_if(|entry| order(entry).is_lt()).is_some() {
                 merged.changed = true;
             }
-            let entry = known.next_if(|entry| filename::base(&entry.name) == filename::base(&name));
-            let listed = entry.is_some();
-            let entry = entry.unwrap_or_else(|| Entry {
-                name: Vec::new(),
-                size: 0,
-                number: 0,
-                validity: 0,
-                utf8: false,
-            });
-            self.messages.push(Message {
-                // The present name says all that the old one does.
-                entry: Entry {
-                    name: Vec::new(),
-                    ..entry
-                },
-                name,
-                listed,
-                stopgap: None,
-            });
+            if let Some((_, _, entry)) = known.next_if(|entry| order(entry).is_eq()) {
+                message.entry = entry;
+                message.listed = true;
+            }
         }
         merged.changed |= known.next().is_some();
         merged
@@ -355,7 +411,9 @@ impl Maildrop {
             let Some(message) = self.messages.get(index) else {
                 break;
             };
-            let opened = self.cur.open_message(&message.name, self.follow_links)?;
+            let opened = self
+                .cur
+                .open_message(self.name(message), self.follow_links)?;
             if let Some((file, _)) = opened {
                 return Ok(file);
             }
@@ -368,10 +426,7 @@ impl Maildrop {
 
     /// Looks for the present name of a message that somebody renamed. False if there is none.
     fn locate(&mut self, index: usize) -> Result<bool> {
-        let Some(message) = self.messages.get_mut(index) else {
-            return Ok(false);
-        };
-        let base = filename::base(&message.name).to_vec();
+        let base = filename::base(self.file_name(index)).to_vec();
         for _ in 0..5 {
             let before = self.cur.stamp()?;
             let mut found = None;
@@ -381,7 +436,7 @@ impl Maildrop {
                 }
             })?;
             if let Some(name) = found {
-                message.name = name;
+                self.rename(index, &name);
                 return Ok(true);
             }
             if before == self.cur.stamp()? {
@@ -393,18 +448,15 @@ impl Maildrop {
 
     /// Marks a message as seen, if its name can carry that. A failure is of no consequence and not told.
     pub fn mark_seen(&mut self, index: usize) {
-        let Some(message) = self.messages.get_mut(index) else {
-            return;
-        };
-        let old = &message.name;
+        let old = self.file_name(index);
         let flags = filename::flags(old);
         let foreign = !filename::has_info(old) && old.contains(&b':');
-        if foreign || flags.contains(Flags::SEEN) {
+        if old.is_empty() || foreign || flags.contains(Flags::SEEN) {
             return;
         }
         let new = filename::with_flags(old, flags | Flags::SEEN);
         if self.cur.rename(old, &self.cur, &new).is_ok() {
-            message.name = new;
+            self.rename(index, &new);
         }
     }
 
@@ -445,10 +497,10 @@ impl Maildrop {
     /// `Some(Some(size))`: removed, counts for the quota; `Some(None)`: removed, does not; `None`: was not there.
     fn remove_one(&mut self, index: usize, gone: &dyn Fn(&[u8])) -> Result<Option<Option<u64>>> {
         for _ in 0..4 {
-            let Some(message) = self.messages.get(index) else {
+            let name = self.file_name(index).to_vec();
+            if name.is_empty() {
                 return Ok(None);
-            };
-            let name = message.name.clone();
+            }
             let Some(stat) = self.cur.stat(&name)? else {
                 if self.locate(index)? {
                     continue;
@@ -491,6 +543,14 @@ impl Maildrop {
             Err(errno) => Err(self.root.error("write", QUOTA, errno)),
         }
     }
+}
+
+/// A message's name among `names`.
+fn name<'a>(names: &'a [u8], message: &Message) -> &'a [u8] {
+    let start = message.start as usize;
+    names
+        .get(start..start.saturating_add(message.length as usize))
+        .unwrap_or_default()
 }
 
 /// What [`Maildrop::merge`] found beside the messages.

@@ -55,7 +55,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use flags::Flags;
 pub use folder::{Folder, Mode, OpenMessage};
 pub use keywords::{KeywordSet, valid_keyword};
-pub use maildrop::{Maildrop, Measure, Message as PopMessage, Removed};
+pub use maildrop::{Maildrop, Measure, Removed};
 pub use name::{FolderName, NameError};
 pub use options::{Options, Sync};
 pub use root::{FolderEntry, Maildir, make_folder, make_maildir};

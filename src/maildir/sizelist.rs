@@ -9,10 +9,8 @@ use super::filename;
 const LINE_MAX: usize = 2028;
 
 /// What is remembered of one message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Entry {
-    /// File name with its flags at the time of writing.
-    pub(crate) name: Vec<u8>,
     /// Octets as sent, without dot stuffing.
     pub(crate) size: u64,
     /// The message's number in its UIDL; 0 if the UIDL is the base name.
@@ -23,20 +21,21 @@ pub(crate) struct Entry {
     pub(crate) utf8: bool,
 }
 
-/// The whole file.
+/// The whole file, in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SizeList {
+pub(crate) struct SizeList<'a> {
     /// Number for the next message.
     pub(crate) next: u64,
     /// Validity for new messages; `None` means the time of the session.
     pub(crate) validity: Option<u64>,
-    /// In the order of the file, which should be that of the messages.
-    pub(crate) entries: Vec<Entry>,
+    /// File names, with their flags at the time of writing, and what is known of them; in the order of the file,
+    /// which should be that of the messages.
+    pub(crate) entries: Vec<(&'a [u8], Entry)>,
     /// It was not of the version that is written, so it must be rewritten.
     pub(crate) converted: bool,
 }
 
-impl Default for SizeList {
+impl Default for SizeList<'_> {
     fn default() -> Self {
         Self {
             next: 1,
@@ -47,9 +46,9 @@ impl Default for SizeList {
     }
 }
 
-impl SizeList {
+impl<'a> SizeList<'a> {
     /// Reads any version. What is not understood is left out; a file that is no list at all is an empty one.
-    pub(crate) fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Self {
         let mut lines = bytes
             .split(|&byte| byte == b'\n')
             .map(|line| line.get(..LINE_MAX).unwrap_or(line));
@@ -69,10 +68,10 @@ impl SizeList {
     }
 
     /// The file's content, in the newest version.
-    pub(crate) fn encode<'a>(
+    pub(crate) fn encode(
         next: u64,
         validity: u64,
-        entries: impl Iterator<Item = (&'a [u8], &'a Entry)>,
+        entries: impl Iterator<Item = (&'a [u8], Entry)>,
     ) -> Vec<u8> {
         let mut content = Vec::new();
         // Writing to a Vec cannot fail.
@@ -93,23 +92,23 @@ impl SizeList {
 }
 
 impl Entry {
-    /// The UIDL of this entry's message, whose file is called `name` now. The forms without a validity and without a
-    /// number come from old lists and stay for ever.
-    pub(crate) fn uidl(&self, name: &[u8]) -> Vec<u8> {
-        let Self {
-            number, validity, ..
-        } = self;
-        match (number, validity) {
-            (0, _) => escaped(filename::base(name)),
-            (number, 0) => format!("UID{number}").into_bytes(),
-            (number, validity) => format!("UID{number}-{validity}").into_bytes(),
-        }
+    /// Appends the UIDL of this entry's message, whose file is called `name` now. The forms without a validity and
+    /// without a number come from old lists and stay for ever.
+    pub(crate) fn uidl(&self, name: &[u8], text: &mut Vec<u8>) {
+        // Writing to a Vec cannot fail.
+        let _ = match (self.number, self.validity) {
+            (0, _) => {
+                escape(filename::base(name), text);
+                Ok(())
+            }
+            (number, 0) => write!(text, "UID{number}"),
+            (number, validity) => write!(text, "UID{number}-{validity}"),
+        };
     }
 }
 
 /// `name` as a UIDL: what does not print, and three bytes more, as `+XX`.
-fn escaped(name: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(name.len());
+fn escape(name: &[u8], text: &mut Vec<u8>) {
     for &byte in name {
         if (0x21..=0x7e).contains(&byte) && !b"'\"+".contains(&byte) {
             text.push(byte);
@@ -118,7 +117,6 @@ fn escaped(name: &[u8]) -> Vec<u8> {
             let _ = write!(text, "+{byte:02X}");
         }
     }
-    text
 }
 
 /// `/version next [validity]`.
@@ -134,15 +132,14 @@ fn header(line: &[u8]) -> Option<(u64, u64, Option<u64>)> {
 }
 
 /// `name size number:validity[:utf8]`; the name may contain blanks.
-fn entry(line: &[u8]) -> Option<Entry> {
+fn entry(line: &[u8]) -> Option<(&[u8], Entry)> {
     let (rest, ids) = split_last_blank(line)?;
     let (name, size) = split_last_blank(rest)?;
     if name.is_empty() {
         return None;
     }
     let mut ids = ids.split(|&byte| byte == b':');
-    Some(Entry {
-        name: name.to_vec(),
+    let entry = Entry {
         size: leading_number(size)?,
         number: leading_number(ids.next()?)?,
         validity: leading_number(ids.next()?)?,
@@ -150,7 +147,8 @@ fn entry(line: &[u8]) -> Option<Entry> {
             .next()
             .and_then(leading_number)
             .is_some_and(|utf8| utf8 != 0),
-    })
+    };
+    Some((name, entry))
 }
 
 fn split_last_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -176,11 +174,13 @@ fn leading_number(text: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn uidls(list: &SizeList) -> Vec<String> {
-        list.entries
-            .iter()
-            .map(|entry| String::from_utf8(entry.uidl(&entry.name)).unwrap())
-            .collect()
+    fn uidls(list: &SizeList<'_>) -> Vec<String> {
+        let uidl = |(name, entry): &(&[u8], Entry)| {
+            let mut text = Vec::new();
+            entry.uidl(name, &mut text);
+            String::from_utf8(text).unwrap()
+        };
+        list.entries.iter().map(uidl).collect()
     }
 
     #[test]
@@ -188,17 +188,17 @@ mod tests {
         let text = b"/3 4 1795395261\n999.b.host:2, 35 1:1795395261:0\n1001.c host,S=40:2,S 30 3:1795395261:1\n";
         let list = SizeList::parse(text);
         assert_eq!((list.next, list.validity), (4, Some(1_795_395_261)));
-        assert!(!list.converted && list.entries[1].utf8);
-        assert_eq!(list.entries[1].name, b"1001.c host,S=40:2,S");
+        assert!(!list.converted && list.entries[1].1.utf8);
+        assert_eq!(list.entries[1].0, b"1001.c host,S=40:2,S");
         assert_eq!(uidls(&list), ["UID1-1795395261", "UID3-1795395261"]);
-        let entries = list.entries.iter().map(|entry| (&entry.name[..], entry));
+        let entries = list.entries.into_iter();
         assert_eq!(SizeList::encode(4, 1_795_395_261, entries), text);
     }
 
     #[test]
     fn version_two_is_converted() {
         let list = SizeList::parse(b"/2 7 5\na 1 6:5\n");
-        assert!(list.converted && !list.entries[0].utf8);
+        assert!(list.converted && !list.entries[0].1.utf8);
         assert_eq!(uidls(&list), ["UID6-5"]);
     }
 
@@ -232,7 +232,7 @@ mod tests {
               name 99999999999999999999 2:3:0\ngood 1 2:3",
         );
         assert_eq!(list.entries.len(), 1);
-        assert_eq!(list.entries[0].name, b"good");
+        assert_eq!(list.entries[0].0, b"good");
     }
 
     #[test]

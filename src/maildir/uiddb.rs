@@ -11,7 +11,7 @@
 //! given. It is rewritten only when UIDNEXT passes it, which its slack of [`SLACK`] makes rare; the original ignores
 //! it. Only a folder without both files gets a new UIDVALIDITY.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 
@@ -43,8 +43,10 @@ pub(crate) struct UidDb {
     pub(crate) uid_next: u32,
     /// Sorted by UID, each UID and each name once.
     entries: Vec<Entry>,
-    /// The names, one after the other.
+    /// The names: the file's bytes, and behind them those of added entries.
     names: Vec<u8>,
+    /// Only the end of the file was read: `entries` has what was added since.
+    partial: bool,
     /// What was read; `None` for a database that is not on disk yet.
     stamp: Option<Stamp>,
     /// The file does not say what this says: write it at the next occasion.
@@ -85,7 +87,7 @@ impl UidDb {
             Some((bytes, stamp)) => (bytes, Some(stamp)),
             None => (Vec::new(), None),
         };
-        let (header, mut db) = parse(&bytes);
+        let (header, mut db) = parse(bytes);
         db.stamp = stamp;
         let above = db
             .entries
@@ -142,14 +144,8 @@ impl UidDb {
     }
 
     /// From base name to position.
-    pub(crate) fn index(&self) -> HashMap<&[u8], u32> {
-        let mut index = HashMap::with_capacity(self.entries.len());
-        for (position, entry) in self.entries.iter().enumerate() {
-            if let (Some(name), Ok(position)) = (self.name(entry), u32::try_from(position)) {
-                index.insert(name, position);
-            }
-        }
-        index
+    pub(crate) fn index(&self) -> NameIndex<'_> {
+        NameIndex::new(self).0
     }
 
     /// Identity of the file that this was read from.
@@ -172,13 +168,50 @@ impl UidDb {
     }
 
     /// Adds an entry with a UID above all others.
-    pub(crate) fn push(&mut self, uid: u32, base: &[u8]) {
+    fn push(&mut self, uid: u32, base: &[u8]) {
         if let (Ok(start), Ok(length)) =
             (u32::try_from(self.names.len()), u16::try_from(base.len()))
         {
             self.names.extend_from_slice(base);
             self.entries.push(Entry { uid, start, length });
         }
+    }
+
+    /// Reads only what giving new UIDs needs: the header and the last line, so that the cost does not grow with
+    /// the folder. `None` if the file is not exactly as we write it; [`Self::read`] decides then. The result can be
+    /// used with [`Self::extend`] only.
+    pub(crate) fn read_tail(dir: &Dir) -> Result<Option<Self>> {
+        let Some((file, stat)) = dir.open_file(NAME)? else {
+            return Ok(None);
+        };
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let failed = |error: std::io::Error| Error::std("read", &dir.path_of(NAME), &error);
+        let mut bytes = [0_u8; 1024];
+        let mut read = |at: u64| -> Result<Vec<u8>> {
+            let length = file.read_at(&mut bytes, at).map_err(failed)?;
+            Ok(bytes.get(..length).unwrap_or_default().to_vec())
+        };
+        let start = read(0)?;
+        let end = read(size.saturating_sub(1024))?;
+        let Some((uid_validity, Some(uid_next))) = parse_header(&start) else {
+            return Ok(None);
+        };
+        let Some(lines) = end.strip_suffix(b"\n") else {
+            return Ok(None);
+        };
+        let last = lines.rsplit(|byte| *byte == b'\n').next();
+        let header = start.split(|byte| *byte == b'\n').next();
+        let in_order = last == header
+            || last
+                .and_then(parse_line)
+                .is_some_and(|(uid, _)| uid < uid_next);
+        Ok(in_order.then(|| Self {
+            uid_validity,
+            uid_next,
+            stamp: Some(Stamp::of(&stat)),
+            partial: true,
+            ..Self::default()
+        }))
     }
 
     /// Drops the entries for which `keep` says false.
@@ -220,6 +253,9 @@ impl UidDb {
         lock: &Lock<'_>,
         options: &Options,
     ) -> Result<()> {
+        if self.partial {
+            return Err(Error::new(ErrorKind::Io, "replace", &dir.path_of(NAME)));
+        }
         self.raise_mark(dir, tmp, options)?;
         self.check_fence(dir, lock)?;
         let stat = files::replace_file(
@@ -431,50 +467,108 @@ fn number(digits: &[u8]) -> Option<u32> {
 }
 
 /// Parses a whole file. Never fails: what makes no sense is left out, and `needs_repair` says so.
-fn parse(bytes: &[u8]) -> (Header, UidDb) {
-    let header = parse_header(bytes);
+fn parse(bytes: Vec<u8>) -> (Header, UidDb) {
+    let header = parse_header(&bytes);
     let mut db = UidDb::default();
     let mut ascending = true;
     let mut last = 0;
-    let mut lines = bytes.split(|byte| *byte == b'\n');
-    let first = lines.next().unwrap_or_default();
+    let mut start = 0;
     // A file that lost its first line still has its entries; a real header never looks like one that matters.
-    let salvage = header.is_none().then_some(first);
-    for line in salvage.into_iter().chain(lines) {
+    let mut skip = header.is_some();
+    for end in memchr::memchr_iter(b'\n', &bytes).chain([bytes.len()]) {
+        let line = bytes.get(start..end).unwrap_or_default();
+        start = end + 1;
+        if std::mem::take(&mut skip) {
+            continue;
+        }
         let Some((uid, name)) = parse_line(line) else {
             continue;
         };
-        if uid <= last {
-            ascending = false;
-        }
+        ascending &= uid > last;
         last = uid;
-        db.push(uid, name);
+        if let (Ok(start), Ok(length)) =
+            (u32::try_from(end - name.len()), u16::try_from(name.len()))
+        {
+            db.entries.push(Entry { uid, start, length });
+        }
     }
+    db.names = bytes;
     if !ascending {
         db.entries.sort_by_key(|entry| entry.uid);
         let before = db.entries.len();
         db.entries.dedup_by_key(|entry| entry.uid);
         db.needs_repair = db.entries.len() != before;
     }
-    drop_repeated_names(&mut db);
+    // A name keeps its lowest UID.
+    let (_, repeated) = NameIndex::new(&db);
+    if !repeated.is_empty() {
+        db.retain(|position| repeated.binary_search(&position).is_err());
+        db.needs_repair = true;
+    }
     (header, db)
 }
 
-/// A name keeps its lowest UID.
-fn drop_repeated_names(db: &mut UidDb) {
-    let index = db.index();
-    if index.len() == db.entries.len() {
-        return;
+/// Finds entries by name: a hash table of positions, four bytes each, seeded anew in every process.
+pub(crate) struct NameIndex<'a> {
+    db: &'a UidDb,
+    hasher: RandomState,
+    /// Position + 1; 0 is free. At most half are taken.
+    slots: Vec<u32>,
+}
+
+impl<'a> NameIndex<'a> {
+    /// The index of `db`, and the positions, ascending, of entries whose name an earlier one has.
+    fn new(db: &'a UidDb) -> (Self, Vec<usize>) {
+        let mut index = Self {
+            db,
+            hasher: RandomState::new(),
+            slots: vec![0; (db.entries.len() * 2).next_power_of_two()],
+        };
+        let mut repeated = Vec::new();
+        for (position, entry) in db.entries.iter().enumerate() {
+            let Some(name) = db.name(entry) else { continue };
+            let (slot, known) = index.find(name);
+            match (known, u32::try_from(position + 1)) {
+                (None, Ok(number)) => {
+                    if let Some(slot) = index.slots.get_mut(slot) {
+                        *slot = number;
+                    }
+                }
+                _ => repeated.push(position),
+            }
+        }
+        (index, repeated)
     }
-    let mut seen = std::collections::HashSet::new();
-    let keep: Vec<bool> = (0..db.entries.len())
-        .map(|position| {
-            db.entry(position)
-                .is_some_and(|(_, name)| seen.insert(name.to_vec()))
-        })
-        .collect();
-    db.retain(|position| keep.get(position).copied().unwrap_or(false));
-    db.needs_repair = true;
+
+    /// The position of the entry with this name.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<usize> {
+        self.find(name).1
+    }
+
+    /// The slot of a name, and the position in it if it is taken.
+    fn find(&self, name: &[u8]) -> (usize, Option<usize>) {
+        let mask = self.slots.len() - 1;
+        // Only the low bits matter.
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "a hash is cut to the table's size anyway"
+        )]
+        let mut slot = self.hasher.hash_one(name) as usize & mask;
+        loop {
+            let position = match self.slots.get(slot) {
+                None | Some(0) => return (slot, None),
+                Some(number) => usize::try_from(*number).unwrap_or(usize::MAX) - 1,
+            };
+            if self
+                .db
+                .entry(position)
+                .is_some_and(|(_, known)| known == name)
+            {
+                return (slot, Some(position));
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
 }
 
 fn parse_line(line: &[u8]) -> Option<(u32, &[u8])> {

@@ -1,0 +1,67 @@
+#!/bin/sh
+# "make run" as a newcomer sees it: it starts, its printed lines work, it ends without leftovers, the mail stays.
+#   tests/run.sh BUILT      the directory of the programs
+
+set -u
+built=$1
+source=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d) || exit 1
+server=
+
+failed() {
+    echo "run test: $*" >&2
+    [ ! -f "$work/log" ] || cat "$work/log" >&2
+    exit 1
+}
+finish() {
+    status=$?
+    [ -z "$server" ] || { kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; }
+    # Below /var/tmp, if the session's uid cannot enter the working directory.
+    [ ! -d "$work/run/" ] || rm -rf "$(cd "$work/run" && pwd -P)"
+    rm -rf "$work"
+    exit $status
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+cd "$work" || exit 1
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+start() {
+    port=$(free_port)
+    BUILT=$built PORT=$port "$source/packaging/run.sh" >log 2>&1 &
+    server=$!
+    tries=0
+    until grep -q 'Ctrl-C stops it' log; do
+        kill -0 $server 2>/dev/null || failed "ended instead of serving"
+        tries=$((tries + 1))
+        [ $tries -lt 150 ] || failed "not ready"
+        sleep 0.2
+    done
+}
+stop() {
+    kill $server
+    wait $server || failed "exit status $? when stopped"
+    server=
+    programs=$(cd run && pwd -P)/bin
+    for entry in /proc/[0-9]*/exe; do
+        case $(readlink "$entry" 2>/dev/null) in "$programs"/*) failed "left running: $entry" ;; esac
+    done
+}
+
+start
+grep '^  curl' log >lines
+[ "$(wc -l <lines)" = 2 ] || failed "expected two curl lines"
+sh lines >output 2>/dev/null || failed "a printed curl line fails"
+grep -q 'INBOX.Lists' output && grep -q '^Subject: =?iso-8859-1?' output || failed "curl shows something else"
+curl -s -u demo:demo --request 'STORE 1 +FLAGS (\Flagged)' "imap://127.0.0.1:$port/INBOX" >/dev/null
+stop
+start
+curl -s -u demo:demo --request 'FETCH 1 FLAGS' "imap://127.0.0.1:$port/INBOX" >output
+grep -q 'Flagged' output || failed "a flag did not survive: $(cat output)"
+curl -s -u demo:demo --request 'SEARCH ALL' "imap://127.0.0.1:$port/INBOX" >output
+grep -q 'SEARCH 1 2 3 4 5 6 7 8 9 10 11.\{0,1\}$' output || failed "messages: $(cat output)"
+BUILT=$built PORT=$(free_port) "$source/packaging/run.sh" >second 2>&1 && failed "two at the same time"
+grep -q 'already running' second || failed "says: $(cat second)"
+stop
