@@ -153,15 +153,20 @@ fn listen_at(path: &Path, paths: &Paths) -> io::Result<OwnedFd> {
         }
         std::fs::remove_file(path)?;
     }
+    // Under another name until it listens: a client that finds the socket can connect.
+    let mut preparing = path.as_os_str().to_owned();
+    preparing.push(format!(".{}", std::process::id()));
+    let preparing = PathBuf::from(preparing);
     let listener = make()?;
-    bind(listener.as_raw_fd(), &address)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    bind(listener.as_raw_fd(), &UnixAddr::new(&preparing)?)?;
+    std::fs::set_permissions(&preparing, std::fs::Permissions::from_mode(0o600))?;
     if nix::unistd::geteuid().is_root() {
         let name = String::from_utf8_lossy(paths.mailuser.as_os_str().as_bytes()).into_owned();
         if let Some(user) = nix::unistd::User::from_name(&name)? {
-            nix::unistd::chown(path, Some(user.uid), Some(user.gid))?;
+            nix::unistd::chown(&preparing, Some(user.uid), Some(user.gid))?;
         }
     }
     listen(&listener, Backlog::MAXCONN)?;
+    std::fs::rename(&preparing, path)?;
     Ok(listener)
 }
