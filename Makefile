@@ -172,6 +172,7 @@ install: $(BUILT)/.built
 	@$(call substituted,$(source)/etc/authdaemonrc.dist.in,$(authdaemonrc).dist,600)
 	@set -e; for page in $(source)/man/*.[158]; do \
 		$(INSTALL) -m 644 "$$page" "$(D)$(mandir)/man$${page##*.}"; done
+	ln -sf imapd.rc.8 '$(D)$(mandir)/man8/imapd-ssl.rc.8'
 # Who can enter this directory can ask for every password hash: the mail user alone, besides root.
 	$(INSTALL) -d -m 750 '$(D)$(authdaemonvar)'
 	@if [ "$$(id -u)" = 0 ] && id -u '$(mailuser)' >/dev/null 2>&1; then \
@@ -195,6 +196,7 @@ uninstall:
 		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist,'$(D)$(file)')
 	@for page in $(source)/man/*.[158]; do \
 		rm -f "$(D)$(mandir)/man$${page##*.}/$${page##*/}"; done
+	rm -f '$(D)$(mandir)/man8/imapd-ssl.rc.8'
 	@for directory in '$(D)$(authlibdir)' '$(D)$(libexecdir)' '$(D)$(sbindir)' '$(D)$(bindir)' \
 		'$(D)$(sysconfdir)/imapaccess' '$(D)$(sysconfdir)/shared' '$(D)$(sysconfdir)/shared.tmp' '$(D)$(datadir)' \
 		'$(D)$(mandir)/man1' '$(D)$(mandir)/man5' '$(D)$(mandir)/man8' '$(D)$(mandir)'; do \
@@ -206,8 +208,17 @@ run: deps
 	@$(RUN_CARGO) build --locked
 	@BUILT='$(abspath $(TARGET))/debug' PORT='$(PORT)' exec packaging/run.sh
 
+# BENCH="--quick" shows that it works; BENCH="--help" lists the rows.
+BENCH =
 bench: deps
-	$(RUN_CARGO) run --locked --release --package compare
+	@$(MAKE) --no-print-directory all
+	@COURIER_BINDIR='$(abspath $(BUILT))' && export COURIER_BINDIR; \
+		$(RUN_CARGO) run --locked --release --package compare -- $(BENCH)
+
+check-interop: deps
+	@$(RUN_CARGO) build --locked
+	@COURIER_BINDIR='$(abspath $(TARGET))/debug' CARGO='$(CARGO)' PATH='$(dir $(CARGO))':"$$PATH" $(PATHS) \
+		$(source)/tests/interop/run
 
 dist:
 	mkdir -p dist
