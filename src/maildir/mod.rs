@@ -20,6 +20,7 @@
 //! any time. Contract: maildir.
 
 mod append;
+mod arrive;
 pub mod cache;
 mod change;
 mod copy;
