@@ -37,14 +37,16 @@ const SEEN: Duration = Duration::from_secs(5);
 impl Inner {
     /// The database, under the lock; one with a new UIDVALIDITY if nothing tells an old one.
     pub(crate) fn read_db(&self, _lock: &Lock<'_>) -> Result<UidDb> {
-        match UidDb::read(&self.dir)? {
-            Found::Db(db) => Ok(db),
+        let mut found = UidDb::read(&self.dir)?;
+        if self.network && matches!(&found, Found::NoValidity(db) if db.stamp().is_none()) {
             // The server may have one although this host remembers that it had none.
-            Found::NoValidity(_)
-                if self.network && !self.dir.create_if_absent(super::uiddb::NAME)? =>
-            {
-                self.read_existing_db()
-            }
+            found = match self.dir.create_if_absent(super::uiddb::NAME)? {
+                true => UidDb::read(&self.dir)?,
+                false => self.read_existing_db()?,
+            };
+        }
+        match found {
+            Found::Db(db) => Ok(db),
             Found::NoValidity(mut db) => {
                 // The folder's lock is the root's lock when this is INBOX.
                 db.uid_validity = self.root.new_uid_validity(self.name.is_inbox())?;
@@ -53,24 +55,24 @@ impl Inner {
             }
         }
     }
-}
 
-impl Inner {
     /// A database that the server has and this host could not see a moment ago. Waits until it can.
-    fn read_existing_db(&self) -> Result<UidDb> {
+    fn read_existing_db(&self) -> Result<Found> {
         let deadline = Instant::now() + SEEN;
         loop {
             match UidDb::read(&self.dir)? {
-                Found::Db(db) => return Ok(db),
                 // It is there for certain: to give out a new UIDVALIDITY now would cost every client its mail.
-                Found::NoValidity(_) if Instant::now() >= deadline => {
-                    return Err(Error::new(
-                        ErrorKind::Locked,
-                        "read",
-                        &self.dir.path_of(super::uiddb::NAME),
-                    ));
+                Found::NoValidity(db) if db.stamp().is_none() => {
+                    if Instant::now() >= deadline {
+                        return Err(Error::new(
+                            ErrorKind::Locked,
+                            "read",
+                            &self.dir.path_of(super::uiddb::NAME),
+                        ));
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
                 }
-                Found::NoValidity(_) => std::thread::sleep(Duration::from_millis(50)),
+                seen => return Ok(seen),
             }
         }
     }

@@ -452,3 +452,28 @@ fn no_message_is_lost_or_renumbered_while_another_session_renames_without_pause(
     assert!(diff.expunged.is_empty() && diff.added == 0);
     assert_eq!(uids(&folder.scan(Mode::ReadWrite).unwrap()), before);
 }
+
+/// The same folder, taken to be on a network file system.
+fn on_network(mut folder: Folder) -> Folder {
+    let inner = std::sync::Arc::get_mut(&mut folder.inner).unwrap();
+    inner.network = true;
+    folder
+}
+
+#[test]
+fn a_new_mailbox_on_a_network_file_system_is_numbered() {
+    for garbage in [None, Some(""), Some("rubbish\n")] {
+        let mailbox = Mailbox::new();
+        mailbox.put("new/1.a", "x\n");
+        if let Some(garbage) = garbage {
+            mailbox.put("courierimapuiddb", garbage);
+        }
+        let started = Instant::now();
+        let folder = on_network(mailbox.inbox());
+        let view = folder.scan(Mode::ReadWrite).unwrap();
+        assert_eq!((uids(&view), view.uid_next()), (vec![1], 2), "{garbage:?}");
+        let again = folder.scan(Mode::ReadWrite).unwrap();
+        assert_eq!(again.uid_validity(), view.uid_validity(), "{garbage:?}");
+        assert!(started.elapsed() < Duration::from_secs(4), "{garbage:?}");
+    }
+}
