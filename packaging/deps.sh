@@ -23,6 +23,9 @@ cmd python3                         | python3          | python3          | imap
 cmd curl                            | curl             | curl             | test client
 cmd mutt                            | mutt             | mutt             | test client
 cmd mbsync                          | isync            | isync            | test client
+cmd fetchmail                       | fetchmail        | fetchmail        | test client
+cmd getmail                         | getmail6         | getmail6         | test client
+cmd mpop                            | mpop             | mpop             | test client
 cmd fail2ban-regex                  | fail2ban         | fail2ban-server  | tests that log lines are recognised
 file /etc/logcheck/ignore.d.server  | logcheck-database | logcheck        | tests that log lines are recognised
 cmd git                             | git              | git              | make dist

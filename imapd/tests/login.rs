@@ -671,7 +671,6 @@ fn clear_text_behind_starttls_ends_the_connection() {
 #[test]
 fn plain_commands_are_answered() {
     let mut rig = Rig::with_alice();
-    rig.set("IMAP_ID_FIELDS", "0");
     rig.set("DEBUG_LOGIN", "1");
     let mut login = rig.start();
     let greeting = login.greeting();
@@ -682,7 +681,10 @@ fn plain_commands_are_answered() {
     assert!(greeting.contains(&list["* ".len()..]));
     login.expect("a OK CAPABILITY completed");
     login.ask("b noop", "b OK NOOP completed");
-    login.ask("c ID (\"name\" \"x\")", "* ID (\"name\" \"Courier-IMAP\")");
+    login.ask(
+        "c ID (\"name\" \"x\")",
+        "* ID (\"name\" \"Courier-IMAP\" \"vendor\" \"Courier-IMAP in Rust\")",
+    );
     login.expect("c OK ID completed");
     login.ask(
         "d SELECT INBOX",

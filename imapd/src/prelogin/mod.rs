@@ -48,9 +48,8 @@ fn capability_list(environment: &Environment, settings: &Settings) -> String {
     capability(setting, stage)
 }
 
-/// The untagged ID reply, with as much about this system as IMAP_ID_FIELDS allows; `None` when ID is not offered.
-fn id_reply(environment: &Environment) -> Option<Vec<u8>> {
-    environment.get("IMAP_ID_FIELDS")?;
+/// The untagged ID reply, with as much about this system as IMAP_ID_FIELDS allows.
+fn id_reply(environment: &Environment) -> Vec<u8> {
     let fields = environment.number("IMAP_ID_FIELDS");
     let mut text = String::from("* ID (\"name\" \"Courier-IMAP\"");
     if fields & 1 != 0 {
@@ -68,13 +67,13 @@ fn id_reply(environment: &Environment) -> Option<Vec<u8>> {
             add(4, "os-version", system.release());
         }
     }
-    text.push_str(")\r\n");
-    Some(text.into_bytes())
+    text.push_str(" \"vendor\" \"Courier-IMAP in Rust\")\r\n");
+    text.into_bytes()
 }
 
 struct Prelogin {
     capability: String,
-    id: Option<Vec<u8>>,
+    id: Vec<u8>,
     /// Bad commands in a row.
     bad: u32,
 }
@@ -154,15 +153,10 @@ impl Prelogin {
                 reply(talk, tag, "OK LOGOUT completed");
                 return Ok(Next::End(Ending::End(End::Logout)));
             }
-            Verb::Id => match &self.id {
-                Some(text) => {
-                    talk.peer.say(text);
-                    reply(talk, tag, "OK ID completed");
-                }
-                None => {
-                    return Ok(bad(Some(tag), "ID is not offered by this server."));
-                }
-            },
+            Verb::Id => {
+                talk.peer.say(&self.id);
+                reply(talk, tag, "OK ID completed");
+            }
             Verb::StartTls => return start_tls(talk, tag),
             Verb::Login { user, password } => {
                 if refused_without_tls(talk, tag) {

@@ -1,0 +1,320 @@
+//! POP3 through the whole chain: real programs as clients, and Debian's courier-pop on the same maildir.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use harness::account::{Account, wire_form};
+use harness::process::output;
+use harness::server::{PASSWORD, Server, Setup, Side};
+use harness::{Error, mail, programs};
+
+/// A POP3 server of `side` with account `user` and the accounts `guests` of another one.
+fn server(side: Side, user: &str, guests: &[Account]) -> Result<Server, Error> {
+    let mut setup = Setup::new(side, &[user]);
+    setup.guests = guests.to_vec();
+    setup.command = Some(match side {
+        Side::Ours => vec![
+            programs::ours("pop3login")?.into(),
+            programs::ours("pop3d")?.into(),
+            "Maildir".into(),
+        ],
+        Side::Reference => vec![
+            "/usr/lib/courier/courier/courierpop3login".into(),
+            "/usr/lib/courier/courier/courierpop3d".into(),
+            "Maildir".into(),
+        ],
+    });
+    Server::start(&setup)
+}
+
+/// All replies to `commands`, sent in one piece, with the login before them.
+fn session(port: u16, user: &str, commands: &str) -> Result<Vec<u8>, Error> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    // The original forgets what follows the login in one packet, so its greeting is waited for.
+    stream.write_all(format!("USER {user}\r\nPASS {PASSWORD}\r\n").as_bytes())?;
+    let mut replies = Vec::new();
+    let mut buffer = [0; 4096];
+    while !replies.ends_with(b"+OK logged in.\r\n") {
+        let count = stream.read(&mut buffer)?;
+        replies.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        if count == 0 {
+            let text = String::from_utf8_lossy(&replies).into_owned();
+            return Err(Error::new(format!("no login: {text}")));
+        }
+    }
+    stream.write_all(commands.as_bytes())?;
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest)?;
+    Ok(rest)
+}
+
+/// The contents of a maildir's messages, as they travel, in the order of their names.
+fn wire_messages(directory: &Path) -> Result<Vec<Vec<u8>>, Error> {
+    let mut files = Vec::new();
+    for part in ["cur", "new"] {
+        let Ok(entries) = fs::read_dir(directory.join(part)) else {
+            continue;
+        };
+        for entry in entries {
+            files.push(entry?.path());
+        }
+    }
+    files.sort();
+    files
+        .iter()
+        .map(|path| Ok(wire_form(&fs::read(path)?)))
+        .collect()
+}
+
+#[test]
+fn poplib_finds_every_answer_right() -> Result<(), Error> {
+    harness::run(|| {
+        let python = programs::installed("python3")?;
+        let server = server(Side::Ours, "snake", &[])?;
+        let account = server.account("snake")?;
+        account.deliver("INBOX", &mail::message(1, 1, 4000))?;
+        account.deliver("INBOX", b"Subject: dots\r\n\r\n.\r\n..\r\n.x\r\n")?;
+        let script = programs::source_root().join("tests/clients/poplib_session.py");
+        let printed = output(
+            Command::new(python)
+                .arg(script)
+                .arg(server.port.to_string())
+                .args(["snake", PASSWORD]),
+        )?;
+        assert_eq!(String::from_utf8_lossy(&printed).trim(), "ok");
+        server.wait_for_log(&["INFO: LOGOUT, user=snake, ip=[::ffff:127.0.0.1]"])?;
+        Ok(())
+    })
+}
+
+#[test]
+fn curl_lists_and_downloads() -> Result<(), Error> {
+    harness::run(|| {
+        let curl = programs::installed("curl")?;
+        let server = server(Side::Ours, "curly", &[])?;
+        let sent = mail::message(2, 1, 6000);
+        server.account("curly")?.deliver("INBOX", &sent)?;
+        let run = |path: &str| {
+            output(
+                Command::new(&curl)
+                    .args(["--silent", "--show-error", "--max-time", "20", "--user"])
+                    .arg(format!("curly:{PASSWORD}"))
+                    .arg(format!("pop3://127.0.0.1:{}/{path}", server.port)),
+            )
+        };
+        assert!(run("1")? == wire_form(&sent), "the download differs");
+        let list = run("")?;
+        let expected = format!("1 {}\r\n", wire_form(&sent).len());
+        assert_eq!(String::from_utf8_lossy(&list), expected);
+        let wrong = Command::new(&curl)
+            .args(["--silent", "--user", "curly:wrong", "--max-time", "20"])
+            .arg(format!("pop3://127.0.0.1:{}/", server.port))
+            .output()?;
+        assert_eq!(wrong.status.code(), Some(67), "login denied");
+        Ok(())
+    })
+}
+
+/// What stands behind the header, which clients add to and rewrite.
+fn body(message: &[u8]) -> Vec<u8> {
+    let blank = message.windows(4).position(|four| four == b"\r\n\r\n");
+    let body = message.get(blank.unwrap_or_default()..).unwrap_or_default();
+    body.to_vec()
+}
+
+/// A client fetches five messages into the maildir `out` below its home, leaving them on the server, and fetches only
+/// the sixth when it runs again. `prepare` writes its configuration and gives its arguments.
+fn fetches_once(
+    user: &str,
+    program: &str,
+    prepare: impl FnOnce(&Path, u16) -> Result<Vec<String>, Error>,
+) -> Result<(), Error> {
+    harness::run(|| {
+        let program = programs::installed(program)?;
+        let server = server(Side::Ours, user, &[])?;
+        let account = server.account(user)?;
+        for number in 0..5 {
+            account.deliver("INBOX", &mail::message(30 + number, 1, 3000))?;
+        }
+        let files = tempfile::tempdir()?;
+        let home = files.path();
+        for part in ["out/cur", "out/new", "out/tmp"] {
+            fs::create_dir_all(home.join(part))?;
+        }
+        let arguments = prepare(home, server.port)?;
+        let run = || {
+            Command::new(&program)
+                .args(&arguments)
+                .env("HOME", home)
+                .env("LC_ALL", "C.UTF-8")
+                .current_dir(home)
+                .output()
+        };
+        let bodies = |directory: &Path| -> Result<Vec<Vec<u8>>, Error> {
+            let messages = wire_messages(directory)?;
+            let mut bodies: Vec<_> = messages.iter().map(|message| body(message)).collect();
+            bodies.sort();
+            Ok(bodies)
+        };
+        for count in [5, 6] {
+            let ran = run()?;
+            let text = format!(
+                "{}{}{}",
+                String::from_utf8_lossy(&ran.stderr),
+                String::from_utf8_lossy(&ran.stdout),
+                server.log()
+            );
+            let fetched = bodies(&home.join("out"))?;
+            assert_eq!(fetched.len(), count, "{text}");
+            assert!(
+                fetched == bodies(&account.maildir())?,
+                "a message differs: {text}"
+            );
+            account.deliver("INBOX", &mail::message(99, 1, 3000))?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes a configuration file that is nobody else's to read, as clients insist on.
+fn configure(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(())
+}
+
+/// For clients that hand each message to a program: one that writes it into the maildir.
+fn delivery_script(home: &Path) -> Result<PathBuf, Error> {
+    let script = home.join("deliver");
+    fs::write(
+        &script,
+        "#!/bin/sh\nexec cat >\"$HOME/out/new/$$.$(date +%N)\"\n",
+    )?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
+    Ok(script)
+}
+
+#[test]
+fn fetchmail_fetches_once() -> Result<(), Error> {
+    fetches_once("fetch", "fetchmail", |home, port| {
+        let deliver = delivery_script(home)?;
+        let text = format!(
+            "poll 127.0.0.1 protocol POP3 port {port} uidl\n\
+             user fetch password {PASSWORD} keep sslproto '' mda {}\n",
+            deliver.display()
+        );
+        configure(&home.join("rc"), &text)?;
+        Ok(["--fetchmailrc", "rc", "--pidfile", "pid", "--nosyslog"]
+            .map(str::to_owned)
+            .to_vec())
+    })
+}
+
+#[test]
+fn getmail_fetches_once() -> Result<(), Error> {
+    fetches_once("get", "getmail", |home, port| {
+        // getmail refuses to write a maildir as root itself.
+        let text = format!(
+            "[retriever]\ntype = SimplePOP3Retriever\nserver = 127.0.0.1\nport = {port}\nusername = get\n\
+             password = {PASSWORD}\n[destination]\ntype = MDA_external\npath = {}\nallow_root_commands = true\n\
+             [options]\nread_all = false\ndelete = false\ndelivered_to = false\nreceived = false\n",
+            delivery_script(home)?.display()
+        );
+        configure(&home.join("rc"), &text)?;
+        let home = home.display();
+        Ok(vec![
+            format!("--getmaildir={home}"),
+            "--rcfile=rc".to_owned(),
+        ])
+    })
+}
+
+#[test]
+fn mpop_fetches_once() -> Result<(), Error> {
+    fetches_once("mpop", "mpop", |home, port| {
+        let text = format!(
+            "defaults\naccount test\nhost 127.0.0.1\nport {port}\ntls off\nauth user\nuser mpop\n\
+             password {PASSWORD}\nkeep on\nreceived_header off\nuidls_file {home}/uidls\ndelivery maildir {home}/out\n",
+            home = home.display()
+        );
+        configure(&home.join("rc"), &text)?;
+        Ok(["--file=rc", "test"].map(str::to_owned).to_vec())
+    })
+}
+
+/// What a client sees: the sizes, the identifiers and every byte of every message.
+fn everything(port: u16, user: &str, count: usize) -> Result<Vec<u8>, Error> {
+    let mut commands = String::from("STAT\r\nLIST\r\nUIDL\r\n");
+    for number in 1..=count {
+        commands.push_str(&format!("TOP {number} 3\r\nRETR {number}\r\n"));
+    }
+    session(port, user, &(commands + "QUIT\r\n"))
+}
+
+/// Two servers on one maildir by turns, `first` being the one that numbers it.
+fn by_turns(first: Side, second: Side) -> Result<(), Error> {
+    harness::run(|| {
+        if std::env::var_os("COURIER_INTEROP").is_none() {
+            return Err(Error::Skipped(
+                "interchange with Debian's Courier: run by make check-interop".to_owned(),
+            ));
+        }
+        let one = server(first, "joe", &[])?;
+        let joe = one.account("joe")?.clone();
+        let two = server(second, "other", std::slice::from_ref(&joe))?;
+        for number in 0..20 {
+            joe.deliver("INBOX", &mail::message(number, 2, 5000))?;
+        }
+        joe.place("INBOX", b"Subject: dots\r\n\r\nx\r\n.\r\n..\r\n", "FS")?;
+        joe.place("INBOX", "Subject: j\u{fc}rgen\r\n\r\nx\r\n".as_bytes(), "")?;
+        let seen = everything(one.port, "joe", 21)?;
+        let same = |port, words: &str| -> Result<(), Error> {
+            let again = everything(port, "joe", 21)?;
+            assert!(
+                again == seen,
+                "{words}:\n{}\n---\n{}",
+                String::from_utf8_lossy(&again),
+                String::from_utf8_lossy(&seen)
+            );
+            Ok(())
+        };
+        same(two.port, "the second server shows something else")?;
+        // New mail for one, deletions by the other; numbers and identifiers go on.
+        session(two.port, "joe", "DELE 1\r\nDELE 2\r\nQUIT\r\n")?;
+        joe.deliver("INBOX", &mail::message(77, 1, 2000))?;
+        let list = |port| session(port, "joe", "LIST\r\nUIDL\r\nQUIT\r\n");
+        let (theirs, ours) = (list(two.port)?, list(one.port)?);
+        assert_eq!(
+            String::from_utf8_lossy(&theirs),
+            String::from_utf8_lossy(&ours)
+        );
+        joe.deliver("INBOX", &mail::message(78, 1, 2000))?;
+        let (ours, theirs) = (list(one.port)?, list(two.port)?);
+        assert_eq!(
+            String::from_utf8_lossy(&theirs),
+            String::from_utf8_lossy(&ours)
+        );
+        assert!(
+            String::from_utf8_lossy(&ours).contains("UID24-"),
+            "{}",
+            String::from_utf8_lossy(&ours)
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn their_pop3d_goes_on_with_our_list() -> Result<(), Error> {
+    by_turns(Side::Ours, Side::Reference)
+}
+
+#[test]
+fn our_pop3d_goes_on_with_their_list() -> Result<(), Error> {
+    by_turns(Side::Reference, Side::Ours)
+}
