@@ -1,7 +1,7 @@
 #!/bin/sh
 # A private mail server to try, in the foreground, below ./run: "make run". Account demo, password demo. Ctrl-C ends
 # it and leaves no process behind; the mail stays for the next time.
-#   BUILT=DIR   where the programs are      PORT=N   where to listen on 127.0.0.1 (1143)
+#   BUILT=DIR   where the programs are      PORT=N   where to listen on 127.0.0.1 (1143); POP3: 33 below (1110)
 
 set -eu
 
@@ -15,6 +15,7 @@ die() {
     exit 1
 }
 case $PORT in '' | *[!0-9]*) die "PORT=$PORT is not a number" ;; esac
+popport=$((PORT - 33))
 
 # The session belongs to whoever called this. root would be refused as an account: an unused uid stands in.
 if [ "$(id -u)" = 0 ]; then
@@ -59,7 +60,7 @@ echo $$ >"$run/pid"
 
 programs=$run/bin
 mkdir -p "$programs" "$run/etc" "$run/home" "$run/state"
-for program in imapd imaplogin couriertcpd courierlogger authdaemond maildirmake userdb userdbpw makeuserdb; do
+for program in imapd imaplogin pop3d pop3login couriertcpd courierlogger authdaemond maildirmake userdb userdbpw makeuserdb; do
     [ -x "$BUILT/$program" ] || die "$BUILT/$program is missing; run make first"
     # A new file, not new content: what still runs goes on undisturbed.
     cmp -s "$BUILT/$program" "$programs/$program" || {
@@ -92,7 +93,8 @@ chmod 750 "$run/state/authdaemon"
 [ "$(id -u)" != 0 ] || chown "$mailuser:$mailgroup" "$run/state/authdaemon"
 
 "$programs/userdb" demo set "uid=$uid" "gid=$gid" "home=$run/home/demo" mail=Maildir
-echo demo | "$programs/userdbpw" | "$programs/userdb" demo set imappw
+password=$(echo demo | "$programs/userdbpw")
+for field in imappw pop3pw; do echo "$password" | "$programs/userdb" demo set "$field"; done
 "$programs/makeuserdb"
 
 deliver() { # folder directory, message file, flags
@@ -128,11 +130,11 @@ fi
 
 # The two daemons, each under a logger that writes to the terminal. couriertcpd makes a process group of its own
 # with all sessions, so Ctrl-C reaches them only through their logger; stopping waits until the last has gone.
-daemon= listener= sleeper=
+daemon= listener= poplistener= sleeper=
 stop() {
     trap '' INT TERM HUP
     trap - EXIT
-    for logger in $sleeper $listener $daemon; do
+    for logger in $sleeper $listener $poplistener $daemon; do
         kill "$logger" 2>/dev/null || :
         wait "$logger" 2>/dev/null || :
     done
@@ -152,6 +154,10 @@ env -i COURIER_PATHS="$COURIER_PATHS" $settings \
     "$programs/courierlogger" -stderr -name=imapd "$programs/couriertcpd" -maxprocs=40 -maxperip=40 \
     -nodnslookup "127.0.0.1.$PORT" "$programs/imaplogin" "$programs/imapd" Maildir &
 listener=$!
+env -i COURIER_PATHS="$COURIER_PATHS" \
+    "$programs/courierlogger" -stderr -name=pop3d "$programs/couriertcpd" -maxprocs=40 -maxperip=40 \
+    -nodnslookup "127.0.0.1.$popport" "$programs/pop3login" "$programs/pop3d" Maildir &
+poplistener=$!
 
 tries=0
 until curl --silent --max-time 5 --user demo:demo "imap://127.0.0.1:$PORT/" >/dev/null 2>&1; do
@@ -162,6 +168,10 @@ until curl --silent --max-time 5 --user demo:demo "imap://127.0.0.1:$PORT/" >/de
     sleep 0.2
 done
 
+# Nobody asked for this port, so a taken one does not end the rest.
+pop3="  curl -u demo:demo 'pop3://127.0.0.1:$popport/1'"
+kill -0 "$poplistener" 2>/dev/null || pop3="  (no POP3: port $popport is taken)"
+
 cat <<END
 
 An IMAP server is listening on 127.0.0.1:$PORT; account demo, password demo, no encryption. Try in another terminal:
@@ -169,6 +179,7 @@ An IMAP server is listening on 127.0.0.1:$PORT; account demo, password demo, no 
   curl -u demo:demo 'imap://127.0.0.1:$PORT/'
   curl -u demo:demo 'imap://127.0.0.1:$PORT/INBOX;MAILINDEX=3'
   mutt -n -F /dev/null -e 'set ssl_force_tls=no ssl_starttls=no folder=imap://demo:demo@127.0.0.1:$PORT/' -f =INBOX
+$pop3
 
 Its log follows. Ctrl-C stops it; the mail stays in $here/home/demo/Maildir.
 

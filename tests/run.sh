@@ -52,7 +52,8 @@ stop() {
 
 start
 grep '^  curl' log >lines
-[ "$(wc -l <lines)" = 2 ] || failed "expected two curl lines"
+[ "$(grep -c imap: lines)" = 2 ] || failed "expected two curl lines"
+grep -q pop3: lines || grep -q 'no POP3: port' log || failed "nothing about POP3"
 sh lines >output 2>/dev/null || failed "a printed curl line fails"
 grep -q 'INBOX.Lists' output && grep -q '^Subject: =?iso-8859-1?' output || failed "curl shows something else"
 curl -s -u demo:demo --request 'STORE 1 +FLAGS (\Flagged)' "imap://127.0.0.1:$port/INBOX" >/dev/null
