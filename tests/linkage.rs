@@ -83,7 +83,7 @@ fn programs_link_only_their_listed_libraries() {
     assert!(
         !programs.is_empty(),
         "nothing built in {}",
-        directory.display()
+        Path::new(&directory).display()
     );
     let mut faults = Vec::new();
     for program in programs {

@@ -134,7 +134,7 @@ fn a_database_that_cannot_be_opened_prevents_the_start() {
     let missing = directory.path().join("missing.dat");
     let option = format!("-access={}", missing.display());
     let port = crate::fixture::free_port().to_string();
-    let (status, _, stderr) = run(COURIERTCPD, &[&option, &port, "/bin/true"]);
+    let (status, _, stderr) = run(COURIERTCPD, &[option.as_str(), &port, "/bin/true"]);
     assert_eq!(status, 1);
     assert_eq!(
         stderr,
@@ -143,7 +143,10 @@ fn a_database_that_cannot_be_opened_prevents_the_start() {
     // Also as a daemon: the starter knows.
     let pid = directory.path().join("pid");
     let pid_option = format!("-pid={}", pid.display());
-    let (status, _, stderr) = run(COURIERTCPD, &[&pid_option, &option, &port, "/bin/true"]);
+    let (status, _, stderr) = run(
+        COURIERTCPD,
+        &[pid_option.as_str(), &option, &port, "/bin/true"],
+    );
     assert_eq!(status, 1);
     assert!(stderr.contains("No such file"), "{stderr}");
     assert!(!pid.exists());

@@ -101,12 +101,12 @@ fn a_taken_port_is_reported_and_ends_the_start() {
     let port = holder.local_addr().unwrap().port();
     let list = format!("127.0.0.1.{port}");
     let expected = format!("bind: Address already in use (127.0.0.1.{port})\n");
-    let (status, _, stderr) = run(COURIERTCPD, &[&list, "/bin/true"]);
+    let (status, _, stderr) = run(COURIERTCPD, &[list.as_str(), "/bin/true"]);
     assert_eq!((status, stderr), (1, expected.clone()));
     let directory = tempfile::tempdir().unwrap();
     let pid_file = directory.path().join("pid");
     let option = format!("-pid={}", pid_file.display());
-    let (status, _, stderr) = run(COURIERTCPD, &[&option, &list, "/bin/true"]);
+    let (status, _, stderr) = run(COURIERTCPD, &[option.as_str(), &list, "/bin/true"]);
     assert_eq!((status, stderr), (1, expected));
     assert!(!pid_file.exists());
 }
