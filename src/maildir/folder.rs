@@ -238,6 +238,8 @@ impl Finder {
                 snapshot.renamed(index, &name);
                 if let Some(message) = snapshot.messages.get_mut(index) {
                     message.set_in_new(in_new);
+                    // Known again with the next reading.
+                    message.set_inode(0);
                     message.set_news(message.flags() != flags);
                 }
             }

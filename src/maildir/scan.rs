@@ -451,6 +451,7 @@ impl Folder {
                     let name = listing.name(listed);
                     let mut message = Message::new(uid, filename::flags(name));
                     message.set_in_new(listed.in_new);
+                    message.set_inode(listed.inode);
                     message.set_recent(
                         before.is_some_and(Message::is_recent)
                             || listed.in_new

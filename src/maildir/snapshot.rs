@@ -15,6 +15,8 @@ use super::keywords::{KeywordSet, KeywordTable};
 pub struct Message {
     uid: u32,
     name: u32,
+    /// Of the file as a listing gave it, folded to half its length; 0 if not known.
+    inode: u32,
     keywords: KeywordSet,
     flags: Flags,
     state: u8,
@@ -35,6 +37,7 @@ impl Message {
         Self {
             uid,
             name: 0,
+            inode: 0,
             keywords: KeywordSet::EMPTY,
             flags,
             state: 0,
@@ -90,6 +93,19 @@ impl Message {
 
     pub(crate) fn set_in_new(&mut self, on: bool) {
         self.set(IN_NEW, on);
+    }
+
+    /// Half an inode number: beside the name it tells files apart all the same, and mailboxes are large.
+    pub(crate) fn fold_inode(inode: u64) -> u32 {
+        u32::try_from((inode >> 32) ^ (inode & 0xffff_ffff)).unwrap_or(0)
+    }
+
+    pub(crate) fn inode(&self) -> u32 {
+        self.inode
+    }
+
+    pub(crate) fn set_inode(&mut self, inode: u64) {
+        self.inode = Self::fold_inode(inode);
     }
 
     /// Notes a change by others; one noted before stays.

@@ -82,23 +82,34 @@ impl Cache {
     /// Takes notice of what others have written. To be called once per command that uses the cache; costs one
     /// stat when nothing has changed.
     pub fn refresh(&mut self) {
+        self.refresh_within(u64::MAX);
+    }
+
+    /// As [`Cache::refresh`], unless more than `limit` octets would have to be looked through; false then. The cache
+    /// is not to be used until a later call looks through them: it would not know what it has.
+    pub fn refresh_within(&mut self, limit: u64) -> bool {
         let names = self.segment_names();
-        let same = names == self.names
-            && self.segments.len() == names.len()
-            && self
-                .segments
-                .iter()
-                .zip(&names)
-                .all(|(segment, name)| self.still_is(segment, name).unwrap_or(false));
-        if !same {
-            self.reopen(names);
+        let ends = self.ends(&names);
+        let ends = match ends {
+            Some(ends) => ends,
+            None => {
+                self.reopen(names);
+                let opened = self.segments.iter();
+                opened.map(|segment| segment.len().unwrap_or(0)).collect()
+            }
+        };
+        let unread = self
+            .segments
+            .iter()
+            .zip(&ends)
+            .fold(0_u64, |sum, (segment, end)| {
+                sum.saturating_add(end.saturating_sub(segment.scanned))
+            });
+        if unread > limit {
+            return false;
         }
         let (index, mut health) = (&mut self.index, self.health);
-        for segment in &mut self.segments {
-            let end = segment
-                .file()
-                .metadata()
-                .map_or(0, |metadata| metadata.len());
+        for (segment, end) in self.segments.iter_mut().zip(ends) {
             let base = segment.base;
             let found = segment.scan(end, |offset, header: Header| {
                 index.add(header.hash, base.saturating_add(offset));
@@ -109,12 +120,33 @@ impl Cache {
         }
         self.health = health;
         self.index.settle();
+        true
+    }
+
+    /// Where the open files end now; `None` if they are not the cache any more.
+    fn ends(&self, names: &[OsString]) -> Option<Vec<u64>> {
+        if names != self.names || self.segments.len() != names.len() {
+            return None;
+        }
+        let ends = self.segments.iter().zip(names);
+        ends.map(|(segment, name)| {
+            let here = nix::sys::stat::fstatat(
+                &self.directory,
+                name.as_os_str(),
+                AtFlags::AT_SYMLINK_NOFOLLOW,
+            )
+            .ok()?;
+            let same = segment.identity() == (here.st_dev, here.st_ino);
+            same.then_some(u64::try_from(here.st_size).unwrap_or(0))
+        })
+        .collect()
     }
 
     /// What is known of `key`'s message.
     pub fn get(&mut self, key: &Key<'_>) -> Option<Record<'_>> {
         let place = self.find(key)?;
-        self.record_at(place)
+        // Its checksum was found right just now.
+        Record::parse_verified(raw_in(&mut self.segments, place)?)
     }
 
     fn find(&mut self, key: &Key<'_>) -> Option<u64> {
@@ -139,7 +171,9 @@ impl Cache {
         let Self {
             segments, batch, ..
         } = self;
-        let known = place.and_then(|place| record_in(segments, place));
+        let known = place
+            .and_then(|place| raw_in(segments, place))
+            .and_then(Record::parse_verified);
         let new = fields.iter().map(|&(field, value)| (field as u16, value));
         let kept = known
             .iter()
@@ -361,13 +395,12 @@ impl Cache {
     }
 
     fn still_is(&self, segment: &Segment, name: &OsString) -> io::Result<bool> {
-        let open = segment.file().metadata()?;
         let here = nix::sys::stat::fstatat(
             &self.directory,
             name.as_os_str(),
             AtFlags::AT_SYMLINK_NOFOLLOW,
         )?;
-        Ok(here.st_ino == open.ino() && here.st_dev == open.dev())
+        Ok(segment.identity() == (here.st_dev, here.st_ino))
     }
 
     /// Names of the files that make up the cache: one on local file systems, any number on network ones.
@@ -407,8 +440,12 @@ impl Cache {
             let Ok(file) = self.open_file(&name, OFlag::O_RDONLY) else {
                 continue;
             };
-            let len = file.metadata().map_or(0, |metadata| metadata.len());
-            self.segments.push(Segment::new(file, base));
+            let Ok(metadata) = file.metadata() else {
+                continue;
+            };
+            let len = metadata.len();
+            let identity = (metadata.dev(), metadata.ino());
+            self.segments.push(Segment::new(file, identity, base));
             self.names.push(name);
             // Segments never grow on network file systems, and a local one is alone.
             base = base.saturating_add(len.next_multiple_of(ALIGN as u64));

@@ -8,6 +8,8 @@ use super::record::{ALIGN, HEADER_LEN, Header, RECORD_MAX, Record};
 
 /// Octets read ahead: large enough that a pass over a folder costs few reads.
 const WINDOW: usize = 128 * 1024;
+/// Octets read where somebody jumps to.
+const GLANCE: usize = 8 * 1024;
 
 /// A file with more false records than this is not searched further: each costs a checksum over up to a megabyte.
 const DAMAGE_MAX: u32 = 64;
@@ -24,6 +26,8 @@ pub(super) enum Health {
 #[derive(Debug)]
 pub(super) struct Segment {
     file: File,
+    /// Device and inode.
+    identity: (u64, u64),
     /// Where this file begins in the numbering that runs through all segments.
     pub(super) base: u64,
     /// How far records have been looked for.
@@ -33,9 +37,10 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    pub(super) fn new(file: File, base: u64) -> Self {
+    pub(super) fn new(file: File, identity: (u64, u64), base: u64) -> Self {
         Self {
             file,
+            identity,
             base,
             scanned: 0,
             window: Vec::new(),
@@ -43,8 +48,14 @@ impl Segment {
         }
     }
 
-    pub(super) fn file(&self) -> &File {
-        &self.file
+    /// Device and inode of the file.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    /// Octets in the file now.
+    pub(super) fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     /// Gives the read-ahead memory back.
@@ -64,7 +75,13 @@ impl Segment {
         let skip = match within(self.window_start, self.window.len()) {
             Some(skip) => skip,
             None => {
-                self.fill(offset, len.max(WINDOW)).ok()?;
+                let onward = (self.window_start
+                    ..self
+                        .window_start
+                        .saturating_add((self.window.len() + GLANCE) as u64))
+                    .contains(&offset);
+                let want = if onward { WINDOW } else { GLANCE };
+                self.fill(offset, len.max(want)).ok()?;
                 within(self.window_start, self.window.len())?
             }
         };
