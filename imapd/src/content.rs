@@ -24,6 +24,8 @@ pub struct Content {
     /// The tree as far as the message's own header is concerned.
     head: Option<Tree>,
     tree: Option<Tree>,
+    /// Octets as served, if they were counted.
+    octets: Option<u64>,
     place: Option<Place>,
 }
 
@@ -50,6 +52,7 @@ impl Content {
             bytes: None,
             head: None,
             tree: None,
+            octets: None,
             place: None,
         }
     }
@@ -70,6 +73,30 @@ impl Content {
             None => self.scan(BLOCK, |_| false)?,
         };
         Ok(self.tree.insert(tree))
+    }
+
+    /// RFC822.SIZE: octets of the whole message as served. Reads it, but looks for line ends only.
+    ///
+    /// # Errors
+    /// As [`Self::tree`].
+    pub fn octets(&mut self) -> io::Result<u64> {
+        if let Some(tree) = &self.tree {
+            return Ok(tree.octets());
+        }
+        if let Some(octets) = self.octets {
+            return Ok(octets);
+        }
+        let size = self.size;
+        let (mut offset, mut octets, mut after_cr) = (0, size, false);
+        let mut buffer = Vec::new();
+        while offset < size {
+            let block = self.read(offset, size, BLOCK, &mut buffer)?;
+            offset += block.len() as u64;
+            octets += bare_line_ends(block, after_cr);
+            after_cr = block.last() == Some(&b'\r');
+        }
+        self.octets = Some(octets);
+        Ok(octets)
     }
 
     /// A tree that is right about the message's own header and its fields only. Reads little more than the header.

@@ -10,6 +10,7 @@ pub mod grammar;
 pub mod idle;
 pub mod matching;
 pub mod prelogin;
+pub mod recall;
 pub mod receive;
 pub mod reply;
 pub mod section;

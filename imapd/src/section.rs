@@ -13,11 +13,19 @@ const NAME_MAX: usize = 1000;
 const KEPT_MAX: usize = 256 * 1024;
 
 /// A selection of header fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FieldList<'a> {
-    names: &'a [Vec<u8>],
+#[derive(Debug, PartialEq, Eq)]
+pub struct FieldList<'a, N = Vec<u8>> {
+    names: &'a [N],
     not: bool,
 }
+
+impl<N> Clone for FieldList<'_, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N> Copy for FieldList<'_, N> {}
 
 /// What a section names in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,31 +176,42 @@ impl<'a> Extract<'a> {
     }
 }
 
-impl FieldList<'_> {
+impl<'a, N: AsRef<[u8]>> FieldList<'a, N> {
+    /// The fields with these names.
+    #[must_use]
+    pub fn new(names: &'a [N]) -> Self {
+        Self { names, not: false }
+    }
+
     fn wants(&self, name: &[u8]) -> bool {
         let name = name.trim_ascii_end();
         self.names
             .iter()
-            .any(|wanted| wanted.eq_ignore_ascii_case(name))
+            .any(|wanted| wanted.as_ref().eq_ignore_ascii_case(name))
             != self.not
     }
 
     /// Gives the selected fields as served, and the empty line that always ends them, to `sink`.
-    fn select(
+    ///
+    /// # Errors
+    /// The message cannot be read; some may have been given.
+    pub fn select(
         &self,
         content: &mut Content,
         header: Piece,
         mut sink: impl FnMut(&[u8]),
     ) -> io::Result<()> {
-        let mut selector = Selector {
-            list: self,
-            state: State::Start,
-            name: Vec::new(),
-            last: b'\n',
-        };
+        let mut selector = Selector::new(self);
         content.served(header, 0, u64::MAX, |bytes| selector.push(bytes, &mut sink))?;
         selector.finish(&mut sink);
         Ok(())
+    }
+
+    /// As [`Self::select`], from a header as served.
+    pub fn select_from(&self, header: &[u8], mut sink: impl FnMut(&[u8])) {
+        let mut selector = Selector::new(self);
+        selector.push(header, &mut sink);
+        selector.finish(&mut sink);
     }
 }
 
@@ -211,8 +230,8 @@ enum State {
 }
 
 /// Picks fields from a header that arrives in pieces, lines ending in CRLF.
-struct Selector<'a> {
-    list: &'a FieldList<'a>,
+struct Selector<'a, N> {
+    list: &'a FieldList<'a, N>,
     state: State,
     /// The start of the current line, until it is known whether it is wanted.
     name: Vec<u8>,
@@ -220,7 +239,16 @@ struct Selector<'a> {
     last: u8,
 }
 
-impl Selector<'_> {
+impl<'a, N: AsRef<[u8]>> Selector<'a, N> {
+    fn new(list: &'a FieldList<'a, N>) -> Self {
+        Self {
+            list,
+            state: State::Start,
+            name: Vec::new(),
+            last: b'\n',
+        }
+    }
+
     fn push(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) {
         let mut rest = bytes;
         while let Some(&first) = rest.first() {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use courier::maildir::{Diff, Error, Flags, Folder, Message, Snapshot};
+use courier::maildir::{Diff, Error, Flags, Folder, Memory, Message, Snapshot};
 
 use crate::command::fetch::Kept;
 use crate::grammar::sequence::SequenceSet;
@@ -42,10 +42,18 @@ pub struct Selected {
     copied: BTreeSet<u32>,
     /// The message of the last FETCH, still open.
     pub kept: Option<Kept>,
+    /// What is known of the messages without opening them.
+    pub memory: Memory,
     /// Messages that cannot be numbered have been told of.
     warned_hidden: bool,
     /// When the last refresh ended, and how long it took.
     refreshed: Option<(Instant, Duration)>,
+}
+
+impl Drop for Selected {
+    fn drop(&mut self) {
+        self.memory.finish(&self.view);
+    }
 }
 
 impl Selected {
@@ -59,6 +67,7 @@ impl Selected {
             announced: Vec::new(),
             copied: BTreeSet::new(),
             kept: None,
+            memory: Memory::default(),
             warned_hidden: false,
             refreshed: None,
         }

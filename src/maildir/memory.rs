@@ -4,6 +4,7 @@
 //! in here ever fails a command. Somebody else's folder has no memory: what that owner could have written into the
 //! file would go to the client as it is.
 
+use std::io::ErrorKind;
 use std::time::SystemTime;
 
 use nix::sys::stat::SFlag;
@@ -157,15 +158,18 @@ impl Memory {
         let State::Open(cache) = &mut self.state else {
             return;
         };
-        if cache.wants_compaction(snapshot.len()) {
+        let known = cache.refresh_within(self.credit.max(SMALL));
+        if known && cache.wants_compaction(snapshot.len()) {
             let names = snapshot.index();
-            if let Err(error) = cache.compact(|base| names.contains_key(base)) {
-                log(
+            match cache.compact(|base| names.contains_key(base)) {
+                Ok(()) => {}
+                // The mailbox was deleted.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => log(
                     Level::Warning,
                     format_args!("{}: {error}", super::cache::FILE_NAME),
-                );
+                ),
             }
-            cache.release();
         }
     }
 }

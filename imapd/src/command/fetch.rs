@@ -5,9 +5,11 @@
 //! out unreadable behind an announced literal ends the session, as nothing else keeps the client in step.
 
 use std::io;
+use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use courier::maildir::{Action, Change, ErrorKind, Flags};
+use courier::maildir::cache::Field;
+use courier::maildir::{Action, Change, ErrorKind, Flags, Memory};
 use courier::mime::structure::{self, Text};
 use courier::sys::localtime;
 use courier::sys::log::{Level, log};
@@ -17,6 +19,7 @@ use crate::account::Counters;
 use crate::attempt;
 use crate::content::Content;
 use crate::grammar::fetch::{Fetch, FetchItem, Partial, Section, SectionText};
+use crate::recall;
 use crate::reply::{Code, Reply};
 use crate::section::Extract;
 use crate::session::{End, Executed, Session};
@@ -41,9 +44,18 @@ struct Plan<'a> {
     uid: bool,
     items: Vec<&'a FetchItem>,
     need: Need,
+    /// RFC822.SIZE is asked for.
+    octets: bool,
+    /// INTERNALDATE is asked for.
+    dated: bool,
     sets_seen: bool,
     text: Text,
+    /// Nothing is asked for that needs the message itself if these are remembered, each once.
+    fields: Option<Vec<Field>>,
 }
+
+/// Values of one message's fields, made just now.
+type Made = Vec<(Field, Vec<u8>)>;
 
 /// The message that the last FETCH was about, kept open: clients ask for one message's structure and then for its
 /// parts, or for a large part bit by bit.
@@ -51,6 +63,7 @@ struct Plan<'a> {
 pub struct Kept {
     uid: u32,
     internal_date: SystemTime,
+    identity: (u64, u64),
     content: Content,
 }
 
@@ -70,11 +83,44 @@ enum Fetched {
 pub fn execute(session: &mut Session, fetch: &Fetch) -> Executed {
     let selected = attempt!(session.selected());
     let ranges = attempt!(selected.ranges(&fetch.set, fetch.uid));
-    let plan = Plan::new(fetch, session.utf8);
-    let single = matches!(ranges.as_slice(), [range] if range.len() == 1);
+    let mut plan = Plan::new(fetch, session.utf8);
+    let Some(selected) = session.selected.as_mut() else {
+        return Ok(Reply::ok("FETCH completed."));
+    };
+    let mut memory = std::mem::take(&mut selected.memory);
+    let asked = ranges.iter().map(ExactSizeIterator::len).sum();
+    if plan
+        .fields
+        .as_ref()
+        .is_some_and(|fields| !fields.is_empty())
+        && !memory.begin(&selected.folder, asked)
+    {
+        plan.fields = None;
+    }
+    let single = asked == 1;
+    let executed = all(session, &plan, &mut memory, ranges, single);
+    memory.end();
+    if let Some(selected) = session.selected.as_mut() {
+        selected.memory = memory;
+    }
+    executed
+}
+
+/// Answers for all messages.
+fn all(
+    session: &mut Session,
+    plan: &Plan<'_>,
+    memory: &mut Memory,
+    ranges: Vec<Range<usize>>,
+    single: bool,
+) -> Executed {
     let (mut gone, mut unreadable) = (false, false);
+    let mut scratch = Vec::new();
     for index in ranges.into_iter().flatten() {
-        match one(session, &plan, index, single)? {
+        if recalled(session, plan, memory, index, &mut scratch) {
+            continue;
+        }
+        match one(session, plan, memory, index, single)? {
             Fetched::Sent => {}
             Fetched::Gone => gone = true,
             Fetched::Unreadable => unreadable = true,
@@ -102,7 +148,11 @@ impl<'a> Plan<'a> {
             items.push(&FetchItem::Uid);
         }
         items.extend(&fetch.items);
+        let text = if utf8 { Text::Utf8 } else { Text::Ascii };
         Self {
+            octets: items.contains(&&FetchItem::Rfc822Size),
+            dated: items.contains(&&FetchItem::InternalDate),
+            fields: fields(&items, text),
             uid: fetch.uid,
             need: items
                 .iter()
@@ -118,28 +168,110 @@ impl<'a> Plan<'a> {
                 )
             }),
             items,
-            text: if utf8 { Text::Utf8 } else { Text::Ascii },
+            text,
         }
     }
+}
+
+/// The fields to be remembered for these items; `None` if the message is needed anyway, or is not needed at all.
+fn fields(items: &[&FetchItem], text: Text) -> Option<Vec<Field>> {
+    let mut fields = Vec::new();
+    let mut needed = false;
+    for item in items {
+        match item {
+            FetchItem::Flags | FetchItem::Uid => {}
+            FetchItem::InternalDate => needed = true,
+            item => {
+                let field = recall::field_of(item, text)?;
+                if !fields.contains(&field) {
+                    fields.push(field);
+                }
+            }
+        }
+    }
+    (needed || !fields.is_empty()).then_some(fields)
 }
 
 fn need(item: &FetchItem) -> Need {
     match item {
         FetchItem::Flags | FetchItem::Uid => Need::Nothing,
-        FetchItem::InternalDate => Need::File,
+        FetchItem::InternalDate | FetchItem::Rfc822Size => Need::File,
         FetchItem::Envelope | FetchItem::Rfc822Header => Need::Header,
         FetchItem::Section { section, .. } if section.is_own_header() => Need::Header,
         FetchItem::Body
         | FetchItem::BodyStructure
         | FetchItem::Section { .. }
         | FetchItem::Rfc822
-        | FetchItem::Rfc822Size
         | FetchItem::Rfc822Text => Need::Structure,
     }
 }
 
-/// Answers for one message.
-fn one(session: &mut Session, plan: &Plan<'_>, index: usize, keep: bool) -> Result<Fetched, End> {
+/// Answers for one message without opening it; false, and nothing written, if that is not possible.
+fn recalled(
+    session: &mut Session,
+    plan: &Plan<'_>,
+    memory: &mut Memory,
+    index: usize,
+    scratch: &mut Vec<u8>,
+) -> bool {
+    let (Some(fields), Some(selected)) = (&plan.fields, session.selected.as_mut()) else {
+        return false;
+    };
+    let (folder, view) = (&selected.folder, &selected.view);
+    let Some(before) = view.get(index).copied() else {
+        return false;
+    };
+    let mut record = None;
+    if !fields.is_empty() {
+        record = memory.get(folder, view, index);
+        let known = record.is_some_and(|record| {
+            let mut fields = fields.iter();
+            fields.all(|&field| recall::value_in(&record, field).is_some())
+        });
+        if !known {
+            return false;
+        }
+    }
+    let mut internal_date = None;
+    if plan.dated {
+        internal_date = folder.attributes(view, index);
+        if internal_date.is_none() {
+            return false;
+        }
+    }
+    let out = &mut session.out;
+    put_start(out, index);
+    for (number, item) in plan.items.iter().enumerate() {
+        if number > 0 {
+            out.put(b" ");
+        }
+        if let (FetchItem::InternalDate, Some(attributes)) = (item, internal_date) {
+            put_internal_date(out, attributes.internal_date);
+            continue;
+        }
+        let value = recall::field_of(item, plan.text)
+            .and_then(|field| recall::value_in(record.as_ref()?, field));
+        match value {
+            Some(value) => {
+                let octets = recall::put(out, item, value, scratch);
+                session.counters.headers = session.counters.headers.saturating_add(octets);
+            }
+            None => put_view_item(out, selected, index, item),
+        }
+    }
+    out.put(b")\r\n");
+    set_seen(session, plan, index, before.flags());
+    true
+}
+
+/// Answers for one message from its file.
+fn one(
+    session: &mut Session,
+    plan: &Plan<'_>,
+    memory: &mut Memory,
+    index: usize,
+    keep: bool,
+) -> Result<Fetched, End> {
     let Some(selected) = session.selected.as_mut() else {
         return Ok(Fetched::Gone);
     };
@@ -147,6 +279,7 @@ fn one(session: &mut Session, plan: &Plan<'_>, index: usize, keep: bool) -> Resu
         return Ok(Fetched::Gone);
     };
     let mut kept = None;
+    let mut made = Made::new();
     if plan.need > Need::Nothing {
         let mut opened = match open(selected, index) {
             Ok(opened) => opened,
@@ -156,24 +289,40 @@ fn one(session: &mut Session, plan: &Plan<'_>, index: usize, keep: bool) -> Resu
                 return Ok(unreadable(&mut session.out, index));
             }
         };
-        let read = match plan.need {
-            Need::Nothing | Need::File => Ok(()),
-            Need::Header => opened.content.head().map(|_| ()),
-            Need::Structure => opened.content.tree().map(|_| ()),
-        };
-        if let Err(error) = read {
-            log_read_error(session, &error);
-            return Ok(unreadable(&mut session.out, index));
+        match read(plan, &mut opened.content) {
+            Ok(values) => made = values,
+            Err(error) => {
+                log_read_error(session, &error);
+                return Ok(unreadable(&mut session.out, index));
+            }
+        }
+        let fields: Vec<(Field, &[u8])> = made
+            .iter()
+            .filter(|(field, value)| recall::is_worth_keeping(*field, value))
+            .map(|(field, value)| (*field, value.as_slice()))
+            .collect();
+        if !fields.is_empty() {
+            let (folder, view) = (&selected.folder, &selected.view);
+            memory.add(folder, view, index, opened.identity, &fields);
         }
         kept = Some(opened);
     }
     let out = &mut session.out;
-    out.put(b"* ");
-    out.number((index as u64).saturating_add(1));
-    out.put(b" FETCH (");
+    put_start(out, index);
+    let mut scratch = Vec::new();
     for (number, item) in plan.items.iter().enumerate() {
         if number > 0 {
             out.put(b" ");
+        }
+        let field = plan
+            .fields
+            .as_ref()
+            .and_then(|_| recall::field_of(item, plan.text));
+        let value = field.and_then(|field| made.iter().find(|(known, _)| *known == field));
+        if let Some((_, value)) = value {
+            let octets = recall::put(out, item, value, &mut scratch);
+            session.counters.headers = session.counters.headers.saturating_add(octets);
+            continue;
         }
         let result = match kept.as_mut() {
             Some(kept) => put_content_item(out, &mut session.counters, plan, item, kept),
@@ -197,6 +346,40 @@ fn one(session: &mut Session, plan: &Plan<'_>, index: usize, keep: bool) -> Resu
     Ok(Fetched::Sent)
 }
 
+fn put_start(out: &mut Writer, index: usize) {
+    out.put(b"* ");
+    out.number((index as u64).saturating_add(1));
+    out.put(b" FETCH (");
+}
+
+/// Reads as much of a message as the items need, and makes what is to be remembered of it.
+fn read(plan: &Plan<'_>, content: &mut Content) -> io::Result<Made> {
+    match plan.need {
+        Need::Nothing | Need::File => {}
+        Need::Header => {
+            content.head()?;
+        }
+        Need::Structure => {
+            content.tree()?;
+        }
+    }
+    if plan.octets {
+        content.octets()?;
+    }
+    let mut made = Made::new();
+    let Some(fields) = &plan.fields else {
+        return Ok(made);
+    };
+    for &field in fields {
+        made.push((field, recall::make(field, content)?));
+    }
+    // It costs nothing now.
+    if !fields.is_empty() && plan.need == Need::Structure && !plan.octets {
+        made.push((Field::Size, recall::make(Field::Size, content)?));
+    }
+    Ok(made)
+}
+
 /// Opens a message, or takes it from the last FETCH.
 fn open(selected: &mut Selected, index: usize) -> Result<Kept, courier::maildir::Error> {
     let message = selected.view.get(index).copied();
@@ -209,6 +392,7 @@ fn open(selected: &mut Selected, index: usize) -> Result<Kept, courier::maildir:
     Ok(Kept {
         uid: message.map_or(0, |message| message.uid()),
         internal_date: opened.internal_date,
+        identity: opened.identity(),
         content: Content::new(opened.file, opened.size),
     })
 }
@@ -281,16 +465,10 @@ fn put_content_item(
     let mut buffer = Vec::new();
     match item {
         FetchItem::Flags | FetchItem::Uid => return Ok(false),
-        FetchItem::InternalDate => {
-            let unix = unix_seconds(kept.internal_date);
-            out.text(format_args!(
-                "INTERNALDATE \"{}\"",
-                date::format_imap(unix, localtime::offset_minutes(unix))
-            ));
-        }
+        FetchItem::InternalDate => put_internal_date(out, kept.internal_date),
         FetchItem::Rfc822Size => {
             out.put(b"RFC822.SIZE ");
-            out.number(content.tree()?.octets());
+            out.number(content.octets()?);
         }
         FetchItem::Envelope => {
             let tree = content.head()?;
@@ -335,6 +513,14 @@ fn put_content_item(
     }
     out.put(&buffer);
     Ok(true)
+}
+
+fn put_internal_date(out: &mut Writer, time: SystemTime) {
+    let unix = unix_seconds(time);
+    out.text(format_args!(
+        "INTERNALDATE \"{}\"",
+        date::format_imap(unix, localtime::offset_minutes(unix))
+    ));
 }
 
 /// Writes a section as a literal.

@@ -13,6 +13,7 @@ mod fetch;
 mod flags;
 mod folders;
 mod idle;
+mod memory;
 mod messages;
 mod search;
 mod start;
