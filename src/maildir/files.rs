@@ -334,15 +334,6 @@ impl Dir {
         nix::unistd::unlinkat(self, name, UnlinkatFlags::NoRemoveDir)
     }
 
-    /// Creates `name` if the server has no such file, whatever this host remembers: false if there is one.
-    pub(crate) fn create_if_absent(&self, name: &[u8]) -> Result<bool> {
-        match self.create(name, 0o644) {
-            Ok(_) => Ok(true),
-            Err(error) if error.errno() == Some(Errno::EEXIST) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Replaces `new` in `to` by `name`: only for our own metadata files, never for messages.
     pub(crate) fn replace(&self, name: &[u8], to: &Self, new: &[u8]) -> Result<()> {
         nix::fcntl::renameat(self, name, to, new).map_err(|errno| to.error("rename", new, errno))

@@ -38,12 +38,15 @@ impl Inner {
     /// The database, under the lock; one with a new UIDVALIDITY if nothing tells an old one.
     pub(crate) fn read_db(&self, _lock: &Lock<'_>) -> Result<UidDb> {
         let mut found = UidDb::read(&self.dir)?;
-        if self.network && matches!(&found, Found::NoValidity(db) if db.stamp().is_none()) {
-            // The server may have one although this host remembers that it had none.
-            found = match self.dir.create_if_absent(super::uiddb::NAME)? {
-                true => UidDb::read(&self.dir)?,
-                false => self.read_existing_db()?,
-            };
+        if self.network {
+            if let Found::NoValidity(db) = &mut found {
+                if db.stamp().is_none() {
+                    // The server may have one although this host remembers that it had none.
+                    db.uid_validity = self.root.new_uid_validity(self.name.is_inbox())?;
+                    db.write_first(&self.dir, &self.tmp, &self.root.options)?;
+                    found = self.read_existing_db()?;
+                }
+            }
         }
         match found {
             Found::Db(db) => Ok(db),
@@ -51,6 +54,7 @@ impl Inner {
                 // The folder's lock is the root's lock when this is INBOX.
                 db.uid_validity = self.root.new_uid_validity(self.name.is_inbox())?;
                 db.needs_repair = true;
+                db.unsettled = true;
                 Ok(db)
             }
         }
@@ -381,7 +385,7 @@ impl Folder {
             matched.unknown.clear();
             return Ok((fresh, None));
         };
-        if error.kind() == ErrorKind::Locked || db.stamp().is_none() {
+        if error.kind() == ErrorKind::Locked || db.unsettled {
             // Fenced off, or there is not even a UIDVALIDITY that will stay.
             return Err(error);
         }

@@ -51,6 +51,8 @@ pub(crate) struct UidDb {
     stamp: Option<Stamp>,
     /// The file does not say what this says: write it at the next occasion.
     pub(crate) needs_repair: bool,
+    /// The UIDVALIDITY is a new one that is on no disk yet: nobody may be told.
+    pub(crate) unsettled: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -270,6 +272,30 @@ impl UidDb {
         // rename() moved the ctime.
         self.stamp = dir.stamp_of_file(NAME)?.or_else(|| Some(Stamp::of(&stat)));
         self.needs_repair = false;
+        self.unsettled = false;
+        Ok(())
+    }
+
+    /// Puts this database where there is none. Somebody else's that the server has got after all stays: it is
+    /// complete at any moment, and only one can be the first.
+    ///
+    /// # Errors
+    /// Why there is neither ours nor another.
+    pub(crate) fn write_first(&self, dir: &Dir, tmp: &Dir, options: &Options) -> Result<()> {
+        let durable = options.sync != Sync::Never;
+        let (unique, file) = tmp.create_unique("imapuid", &options.host, 0o644)?;
+        let unique = unique.tmp();
+        let result = files::write_all(&file, &self.encode(), durable, &tmp.path_of(&unique))
+            .and_then(|_| match tmp.link(&unique, dir, NAME) {
+                Ok(()) | Err(Errno::EEXIST) => Ok(()),
+                Err(errno) => Err(dir.error("link", NAME, errno)),
+            });
+        let removed = tmp.remove(&unique);
+        result?;
+        removed?;
+        if durable {
+            dir.sync()?;
+        }
         Ok(())
     }
 
