@@ -12,6 +12,9 @@ use std::process::Command;
 /// What every program may link. The loader's own name is not listed: its form depends on the architecture.
 const EVERYBODY: &[&str] = &["libc", "libgcc_s"];
 
+/// Programs that are started for every connection: not even the shared unwinder, which costs each start its loading.
+const PER_CONNECTION: &[&str] = &["couriertls", "imapd", "imaplogin", "pop3d", "pop3login"];
+
 /// Programs that may link more, and what.
 const MORE: &[(&str, &[&str])] = &[
     // Access database.
@@ -93,6 +96,9 @@ fn programs_link_only_their_listed_libraries() {
             .find(|(known, _)| *known == name)
             .map_or(&[][..], |(_, more)| more);
         for library in needed(&program) {
+            if library == "libgcc_s" && PER_CONNECTION.contains(&name.as_str()) {
+                faults.push(format!("{name} links {library}"));
+            }
             if !EVERYBODY.contains(&library.as_str()) && !more.contains(&library.as_str()) {
                 faults.push(format!("{name} links {library}"));
             }

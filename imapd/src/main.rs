@@ -1,11 +1,14 @@
 //! imapd: the IMAP server of one session, on descriptors 0 and 1. See imapd(8).
-#![forbid(unsafe_code)]
+#![no_main]
+#![allow(unsafe_code, reason = "the entry point")]
 
 use std::env;
 use std::io::Write;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+courier::lean_main!(start);
+
+fn start() -> ExitCode {
     courier::sys::log::install_panic_hook();
     let argument = env::args_os().nth(1);
     if argument.as_deref().is_some_and(|word| word == "--version") {

@@ -1,6 +1,7 @@
 //! pop3d: POP3 after login, on descriptors 0 and 1, over the maildir named by the first argument (contract: pop3d
 //! §3 and §4).
-#![forbid(unsafe_code)]
+#![no_main]
+#![allow(unsafe_code, reason = "the entry point")]
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -20,7 +21,9 @@ use pop3d::session::{End, Session};
 use pop3d::settings::Settings;
 use pop3d::wire::{Input, Output};
 
-fn main() -> ExitCode {
+courier::lean_main!(start);
+
+fn start() -> ExitCode {
     let start = Instant::now();
     install_panic_hook();
     let environment = Environment::of_process();

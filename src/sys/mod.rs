@@ -11,4 +11,5 @@ pub mod process;
 pub mod random;
 pub mod readiness;
 pub mod sandbox;
+pub mod start;
 pub mod user;

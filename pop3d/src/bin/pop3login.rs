@@ -1,12 +1,15 @@
 //! pop3login: POP3 before login. See [`courier::login`] for its two processes.
-#![forbid(unsafe_code)]
+#![no_main]
+#![allow(unsafe_code, reason = "the entry point")]
 
 use std::process::ExitCode;
 
 use courier::login::monitor::run;
 use courier::login::settings::Protocol;
 
-fn main() -> ExitCode {
+courier::lean_main!(start);
+
+fn start() -> ExitCode {
     run(
         Protocol::Pop3,
         std::env::args_os().skip(1),
