@@ -108,7 +108,7 @@ service imap-login {{
             command = in_cgroup(&command, processes);
         }
         let log = top.join("start.log");
-        let mut master = Process::start("dovecot", command, &log)?;
+        let mut master = Process::start("dovecot", &command, &log)?;
         master.wait_until(&log, || listening(port))?;
         Ok(Self {
             port,

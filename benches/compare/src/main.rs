@@ -5,6 +5,7 @@
 //! See `compare --help` for the options.
 //!
 //! - [`options`]: the command line.
+//! - [`interrupt`]: Ctrl-C ends the servers too.
 //! - [`meter`]: CPU time of a server, dead processes included.
 //! - [`target`]: a running server with its account; [`dovecot`] starts the one that the harness does not know.
 //! - [`wire`]: the client; it looks for tagged lines and at nothing else.
@@ -12,6 +13,7 @@
 //! - [`result`]: medians and ratios; [`text`], [`json`] and [`page`] print them.
 
 mod dovecot;
+mod interrupt;
 mod json;
 mod meter;
 mod options;
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Error> {
+    interrupt::watch()?;
     let options = match Options::parse(std::env::args().skip(1))? {
         Parsed::Run(options) => options,
         Parsed::Help(text) => return say(&text),
@@ -74,6 +77,7 @@ fn run() -> Result<(), Error> {
                 options.rounds, row.title
             ));
             for (index, target) in targets.iter_mut().enumerate() {
+                interrupt::check()?;
                 let outcome = rows::measure(row, target, &options);
                 table.record(row, index, outcome);
             }

@@ -94,6 +94,7 @@ impl Wire {
         const KEPT: usize = 4096;
         let mut kept: Vec<u8> = Vec::new();
         loop {
+            crate::interrupt::check()?;
             let count = self.stream.read(&mut self.buffer)?;
             if count == 0 {
                 return Err(Error::new("the server closed the connection"));

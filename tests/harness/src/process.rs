@@ -27,16 +27,19 @@ pub struct Process {
 impl Process {
     /// Starts `command` in a process group of its own; its standard error is appended to `log`.
     ///
+    /// Where util-linux's setpriv is installed the kernel ends the server when the calling thread dies, so that a
+    /// killed test leaves nothing behind.
+    ///
     /// # Errors
     /// The program could not be started.
-    pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self, Error> {
+    pub fn start(name: &str, command: &Command, log: &Path) -> Result<Self, Error> {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o644)
             .open(log)
             .map_err(|error| Error::io("open", log, &error))?;
-        let child = command
+        let child = ending_with_us(command)
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
@@ -112,6 +115,26 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// `command` as a new one, wrapped in setpriv where there is one. The environment is what was set explicitly.
+fn ending_with_us(command: &Command) -> Command {
+    let mut wrapped = match crate::programs::installed("setpriv") {
+        Ok(setpriv) => {
+            let mut wrapped = Command::new(setpriv);
+            wrapped.args(["--pdeathsig", "TERM", "--"]);
+            wrapped.arg(command.get_program());
+            wrapped
+        }
+        Err(_) => Command::new(command.get_program()),
+    };
+    wrapped.args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            wrapped.env(name, value);
+        }
+    }
+    wrapped
 }
 
 /// The ids of all processes, in no order.

@@ -182,7 +182,7 @@ impl Server {
         } else {
             let log = top.join("auth.log");
             let command = launcher.accounted(launcher.authdaemond()?);
-            let mut process = Process::start("authdaemond", command, &log)?;
+            let mut process = Process::start("authdaemond", &command, &log)?;
             let socket = top.join("run/authdaemon/socket");
             process.wait_until(&log, || UnixStream::connect(&socket).is_ok())?;
             Some(process)
@@ -190,7 +190,7 @@ impl Server {
         let port = free_port()?;
         let log = top.join("log");
         let command = launcher.accounted(launcher.couriertcpd(port)?);
-        let mut listener = Process::start("couriertcpd", command, &log)?;
+        let mut listener = Process::start("couriertcpd", &command, &log)?;
         listener.wait_until(&log, || listening(port))?;
         Ok(Self {
             port,
