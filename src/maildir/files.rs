@@ -120,8 +120,22 @@ impl Dir {
             Mode::empty(),
         )
         .map_err(|errno| folder_error("open", &path, errno))?;
-        let network = super::folder::is_network(&fd);
-        Ok(Self { fd, path, network })
+        Ok(Self {
+            fd,
+            path,
+            network: self.network,
+        })
+    }
+
+    /// Looks again where this is: a folder may be a link to another file system.
+    pub(crate) fn place_again(mut self) -> Self {
+        self.network = super::folder::is_network(&self.fd);
+        self
+    }
+
+    /// True on NFS and the like.
+    pub(crate) fn is_on_network(&self) -> bool {
+        self.network
     }
 
     pub(crate) fn path(&self) -> &Path {
