@@ -7,20 +7,24 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use courier::mime::{Piece, Scanner, Tree};
+use courier::mime::{Mark, Piece, Scanner, Tree};
 
 /// Bytes read at a time, and the largest message that is read once and kept.
 const BLOCK: usize = 64 * 1024;
 /// Bytes read at first when only the header is wanted.
 const HEADER_BLOCK: usize = 8 * 1024;
+/// Bytes looked at before asking whether the header has ended: what is behind it is not worth parsing.
+const HEADER_STEP: usize = 1024;
 
 /// An open message.
 #[derive(Debug)]
 pub struct Content {
     file: File,
     size: u64,
-    /// All of a small message.
-    bytes: Option<Vec<u8>>,
+    /// The start of the message, all of it if it is small and was wanted.
+    bytes: Vec<u8>,
+    /// The message's own header, where only that was asked for.
+    header: Option<Piece>,
     /// The tree as far as the message's own header is concerned.
     head: Option<Tree>,
     tree: Option<Tree>,
@@ -49,7 +53,8 @@ impl Content {
         Self {
             file,
             size,
-            bytes: None,
+            bytes: Vec::new(),
+            header: None,
             head: None,
             tree: None,
             octets: None,
@@ -70,7 +75,7 @@ impl Content {
     pub fn tree(&mut self) -> io::Result<&Tree> {
         let tree = match self.tree.take() {
             Some(tree) => tree,
-            None => self.scan(BLOCK, |_| false)?,
+            None => self.scan(BLOCK, BLOCK, |_| false)?,
         };
         Ok(self.tree.insert(tree))
     }
@@ -109,27 +114,100 @@ impl Content {
         }
         let head = match self.head.take() {
             Some(head) => head,
-            None => self.scan(HEADER_BLOCK, Scanner::has_header)?,
+            None => self.scan(HEADER_BLOCK, HEADER_STEP, Scanner::has_header)?,
         };
         Ok(self.head.insert(head))
     }
 
+    /// The message's own header with the empty line that ends it. Understands nothing of it and reads little more.
+    ///
+    /// # Errors
+    /// As [`Self::tree`].
+    pub fn header(&mut self) -> io::Result<Piece> {
+        if let Some(tree) = self.tree.as_ref().or(self.head.as_ref()) {
+            return Ok(tree.root().header());
+        }
+        let header = match self.header {
+            Some(header) => header,
+            None => self.find_header()?,
+        };
+        self.header = Some(header);
+        Ok(header)
+    }
+
+    fn find_header(&mut self) -> io::Result<Piece> {
+        let size = self.size;
+        let mut end = Mark::default();
+        let mut buffer = Vec::new();
+        let mut block = HEADER_BLOCK;
+        // The bytes of the current line in earlier blocks: none, a CR alone, or others.
+        let (mut blank, mut after_cr) = (true, false);
+        if self.bytes.is_empty() {
+            self.read_start(HEADER_BLOCK)?;
+        }
+        while end.offset < size {
+            let bytes = self.read(end.offset, size, block, &mut buffer)?;
+            let mut from = 0;
+            for at in memchr::memchr_iter(b'\n', bytes) {
+                let line = bytes.get(from..at).unwrap_or_default();
+                let crlf = match line.last() {
+                    Some(&last) => last == b'\r',
+                    None => after_cr,
+                };
+                end.lines += 1;
+                end.bare += u64::from(!crlf);
+                // One CR belongs to the line end.
+                if blank && matches!(line, b"" | b"\r") && !(after_cr && line == b"\r") {
+                    end.offset += at as u64 + 1;
+                    return Ok(Piece {
+                        start: Mark::default(),
+                        end,
+                    });
+                }
+                (blank, after_cr) = (true, false);
+                from = at + 1;
+            }
+            let rest = bytes.get(from..).unwrap_or_default();
+            blank = blank && (rest.is_empty() || (rest == b"\r" && !after_cr));
+            after_cr = match rest.last() {
+                Some(&last) => last == b'\r',
+                None => after_cr,
+            };
+            end.offset += bytes.len() as u64;
+            block = BLOCK;
+        }
+        Ok(Piece {
+            start: Mark::default(),
+            end,
+        })
+    }
+
     /// Frees what can be read again.
     pub fn shrink(&mut self) {
-        self.bytes = None;
+        self.bytes = Vec::new();
         self.head = None;
     }
 
-    fn scan(&mut self, first: usize, enough: impl Fn(&Scanner) -> bool) -> io::Result<Tree> {
+    fn scan(
+        &mut self,
+        first: usize,
+        step: usize,
+        enough: impl Fn(&Scanner) -> bool,
+    ) -> io::Result<Tree> {
         let mut scanner = Scanner::new();
         let mut block = first;
         let mut offset = 0;
         let size = self.size;
+        let mut buffer = Vec::new();
         while offset < size && !enough(&scanner) {
-            let mut buffer = Vec::new();
             let bytes = self.read(offset, size, block, &mut buffer)?;
-            scanner.push(bytes);
-            offset += bytes.len() as u64;
+            for bytes in bytes.chunks(step) {
+                scanner.push(bytes);
+                offset += bytes.len() as u64;
+                if enough(&scanner) {
+                    break;
+                }
+            }
             block = BLOCK;
         }
         Ok(scanner.finish())
@@ -143,21 +221,27 @@ impl Content {
         most: usize,
         buffer: &'a mut Vec<u8>,
     ) -> io::Result<&'a [u8]> {
-        if self.bytes.is_none() && self.size <= BLOCK as u64 {
-            let mut bytes = vec![0; usize::try_from(self.size).unwrap_or(0)];
-            self.file.read_exact_at(&mut bytes, 0)?;
-            self.bytes = Some(bytes);
+        let mut length = most.min(usize::try_from(end.saturating_sub(offset)).unwrap_or(most));
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        if start >= self.bytes.len() && self.size <= BLOCK as u64 {
+            self.read_start(BLOCK)?;
         }
-        let length = most.min(usize::try_from(end.saturating_sub(offset)).unwrap_or(most));
-        if let Some(bytes) = &self.bytes {
-            let start = usize::try_from(offset).unwrap_or(usize::MAX);
-            return bytes
-                .get(start..start.saturating_add(length))
-                .ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+        if start < self.bytes.len() {
+            length = length.min(self.bytes.len() - start);
+            return Ok(self.bytes.get(start..start + length).unwrap_or_default());
         }
         buffer.resize(length, 0);
         self.file.read_exact_at(buffer, offset)?;
         Ok(buffer)
+    }
+
+    /// Reads the start of the message, at most `most` bytes, to be kept.
+    fn read_start(&mut self, most: usize) -> io::Result<()> {
+        let length = most.min(usize::try_from(self.size).unwrap_or(most));
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        self.bytes = bytes;
+        Ok(())
     }
 
     /// Gives the stored bytes of a piece to `sink`, until that says stop with `false`.
@@ -334,7 +418,34 @@ pub(crate) mod tests {
         assert!(content.tree().is_err());
     }
 
+    #[test]
+    fn a_header_longer_than_what_is_read_at_first() {
+        for size in [8190, 8191, 8192, 8193, 70_000, 140_000] {
+            for end in ["\n\n", "\r\n\r\n", "\r\r\n\r\n\n"] {
+                let mut message = b"X: ".to_vec();
+                message.resize(size, b'x');
+                message.extend_from_slice(end.as_bytes());
+                message.resize(200_000, b'y');
+                let header = content(&message).header().unwrap();
+                let mut content = content(&message);
+                assert_eq!(header, content.head().unwrap().root().header());
+                let mut got = Vec::new();
+                content
+                    .served(header, 0, u64::MAX, |bytes| got.extend_from_slice(bytes))
+                    .unwrap();
+                assert!(got.len() as u64 == header.octets());
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn the_header_is_that_of_the_tree(message in "[a:\r\n]{0,40}") {
+            let message = message.as_bytes();
+            let header = content(message).header().unwrap();
+            prop_assert_eq!(header, content(message).tree().unwrap().root().header());
+        }
+
         #[test]
         fn partials_are_slices_of_the_whole(message in "[a\r\n]{0,60}", skip in 0u64..80, count in 0u64..80) {
             let expected = as_served(message.as_bytes());

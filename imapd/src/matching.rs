@@ -51,7 +51,7 @@ impl Needle {
 /// # Errors
 /// The message cannot be read.
 pub fn own_header(content: &mut Content) -> io::Result<Vec<u8>> {
-    let piece = content.head()?.root().header();
+    let piece = content.header()?;
     read_header(content, piece)
 }
 

@@ -14,8 +14,10 @@ use crate::grammar::fetch::{FetchItem, Section, SectionText};
 use crate::section::FieldList;
 use crate::writer::Writer;
 
-/// Number of the list below, the first byte of a remembered selection; changed with the list.
+/// First byte of a remembered selection from the list below; changed with the list.
 const SELECTION: u8 = 1;
+/// The same where lines were left out that SEARCH may understand in another way.
+const SELECTION_ODD: u8 = 2;
 
 /// Header fields that mail programs ask for in their message lists and while threading. All of a message's are kept
 /// together, so that it is known which of them it does not have.
@@ -74,8 +76,7 @@ pub fn is_remembered(name: &[u8]) -> bool {
 }
 
 /// The field of the cache that holds what the item needs; `None` for items that are not remembered.
-#[must_use]
-pub fn field_of(item: &FetchItem, text: Text) -> Option<Field> {
+fn field_of(item: &FetchItem, text: Text) -> Option<Field> {
     let form = |ascii, utf8| Some(if text == Text::Utf8 { utf8 } else { ascii });
     match item {
         FetchItem::Rfc822Size => Some(Field::Size),
@@ -120,10 +121,13 @@ pub fn make(field: Field, content: &mut Content) -> io::Result<Vec<u8>> {
         Field::BodyStructureUtf8 => structure::body(content.tree()?, true, Text::Utf8, &mut value),
         Field::Headers => {
             value.push(SELECTION);
-            let header = content.head()?.root().header();
-            FieldList::new(&FIELDS).select(content, header, |bytes| {
+            let header = content.header()?;
+            let even = FieldList::new(&FIELDS).select_noting(content, header, |bytes| {
                 value.extend_from_slice(bytes);
             })?;
+            if let (false, Some(first)) = (even, value.first_mut()) {
+                *first = SELECTION_ODD;
+            }
         }
         Field::Parts | Field::SortKeys | Field::ThreadKeys | Field::Preview => {}
     }
@@ -148,60 +152,87 @@ pub fn value_in<'a>(record: &Record<'a>, field: Field) -> Option<&'a [u8]> {
     let value = record.field(field)?;
     let sound = match field {
         Field::Size => value.len() == size_of::<u64>(),
-        Field::Headers => value.first() == Some(&SELECTION),
+        Field::Headers => matches!(value.first(), Some(&(SELECTION | SELECTION_ODD))),
         _ => value.starts_with(b"(") && value.ends_with(b")"),
     };
     sound.then_some(value)
 }
 
-/// The remembered header fields, as served, from the value of [`Field::Headers`].
+/// The header fields for SEARCH from the value of [`Field::Headers`], if it finds the same in them as in the message.
 #[must_use]
-pub fn header_in(value: &[u8]) -> &[u8] {
+pub fn searchable(value: &[u8]) -> Option<&[u8]> {
+    (value.first() == Some(&SELECTION)).then(|| header_in(value))
+}
+
+/// The remembered header fields, as served, from the value of [`Field::Headers`].
+fn header_in(value: &[u8]) -> &[u8] {
     value.get(1..).unwrap_or_default()
 }
 
-/// Writes an item from the value of its field. The number of octets that count as header data.
-pub fn put(out: &mut Writer, item: &FetchItem, value: &[u8], scratch: &mut Vec<u8>) -> u64 {
-    match item {
-        FetchItem::Rfc822Size => {
-            out.put(b"RFC822.SIZE ");
-            let size = value.try_into().map_or(0, u64::from_le_bytes);
-            out.number(size);
+/// An item that is answered from a field.
+#[derive(Debug)]
+pub struct Recall<'a> {
+    /// The field.
+    pub field: Field,
+    /// What stands before the value, with a space.
+    label: Vec<u8>,
+    /// Names of `HEADER.FIELDS (…)`.
+    names: &'a [Vec<u8>],
+}
+
+impl<'a> Recall<'a> {
+    /// `None` for items that are not remembered.
+    #[must_use]
+    pub fn of(item: &'a FetchItem, text: Text) -> Option<Self> {
+        let field = field_of(item, text)?;
+        let mut names: &[Vec<u8>] = &[];
+        let mut label = match item {
+            FetchItem::Rfc822Size => b"RFC822.SIZE".to_vec(),
+            FetchItem::Envelope => b"ENVELOPE".to_vec(),
+            FetchItem::BodyStructure => b"BODYSTRUCTURE".to_vec(),
+            _ => b"BODY".to_vec(),
+        };
+        if let FetchItem::Section { section, .. } = item {
+            section.encode(&mut label);
+            names = selected_names(section)?;
         }
-        FetchItem::Envelope => {
-            out.put(b"ENVELOPE ");
-            out.put(value);
-        }
-        FetchItem::Body => {
-            out.put(b"BODY ");
-            out.put(value);
-        }
-        FetchItem::BodyStructure => {
-            out.put(b"BODYSTRUCTURE ");
-            out.put(value);
-        }
-        FetchItem::Section { section, .. } => {
-            scratch.clear();
-            scratch.extend_from_slice(b"BODY");
-            section.encode(scratch);
-            out.put(scratch);
-            scratch.clear();
-            FieldList::new(selected_names(section).unwrap_or_default())
-                .select_from(header_in(value), |bytes| scratch.extend_from_slice(bytes));
-            out.put(b" ");
-            out.literal_header(scratch.len() as u64);
-            out.put(scratch);
-            return (scratch.len() - memchr::memchr_iter(b'\n', scratch).count()) as u64;
-        }
-        _ => {}
+        label.push(b' ');
+        Some(Self {
+            field,
+            label,
+            names,
+        })
     }
-    0
+
+    /// Writes the item from the value of its field. The number of octets that count as header data.
+    pub fn put(&self, out: &mut Writer, value: &[u8], scratch: &mut Vec<u8>) -> u64 {
+        out.put(&self.label);
+        match self.field {
+            Field::Size => {
+                out.number(value.try_into().map_or(0, u64::from_le_bytes));
+                0
+            }
+            Field::Headers => {
+                scratch.clear();
+                FieldList::new(self.names)
+                    .select_from(header_in(value), |bytes| scratch.extend_from_slice(bytes));
+                out.literal_header(scratch.len() as u64);
+                out.put(scratch);
+                (scratch.len() - memchr::memchr_iter(b'\n', scratch).count()) as u64
+            }
+            _ => {
+                out.put(value);
+                0
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::content::tests::content;
+    use crate::matching::{self, Needle};
     use proptest::prelude::*;
 
     fn direct(message: &[u8], names: &[&[u8]]) -> Vec<u8> {
@@ -261,6 +292,42 @@ mod tests {
                     remembered(message.as_bytes(), names),
                     direct(message.as_bytes(), names)
                 );
+            }
+        }
+
+        #[test]
+        fn search_finds_in_the_remembered_fields_what_it_finds_in_all(
+            lines in proptest::collection::vec(
+                prop_oneof![
+                    "(Subject|From|TO|date ?|X-Priority|Received|X) ?:[ ab\r\t]{0,5}",
+                    "[ \t]{1,2}[ab:\r]{0,3}",
+                    "[a: \r]{0,4}",
+                    "Subject: =\\?utf-8\\?q\\?[ab_]{0,2}\\?=",
+                    Just(" =?utf-8?q?a?=".to_owned()),
+                    Just("Subject".to_owned()),
+                    Just(String::new()),
+                ],
+                0..8,
+            ),
+            crlf: bool,
+            ended: bool,
+            text in "[ab ]{0,3}",
+        ) {
+            let mut message = lines.join(if crlf { "\r\n" } else { "\n" });
+            if ended {
+                message.push('\n');
+            }
+            let mut content = content(message.as_bytes());
+            let value = make(Field::Headers, &mut content).unwrap();
+            let whole = matching::own_header(&mut content).unwrap();
+            let needle = Needle::new(None, text.as_bytes());
+            if value[0] == SELECTION {
+                for name in [b"Subject".as_slice(), b"from", b"TO", b"X-Priority"] {
+                    prop_assert_eq!(
+                        matching::in_field(header_in(&value), name, &needle),
+                        matching::in_field(&whole, name, &needle)
+                    );
+                }
             }
         }
 

@@ -58,6 +58,17 @@ impl Section {
         )
     }
 
+    /// Finds a section for which [`Self::is_own_header`] holds, in the message's own header.
+    #[must_use]
+    pub fn locate_in_own(&self, header: Piece) -> Target<'_> {
+        match &self.text {
+            Some(SectionText::HeaderFields { not, names }) => {
+                Target::Fields(header, FieldList { names, not: *not })
+            }
+            _ => Target::Piece(header),
+        }
+    }
+
     /// Finds the section in a message.
     #[must_use]
     pub fn locate<'a>(&'a self, tree: &Tree) -> Target<'a> {
@@ -201,10 +212,24 @@ impl<'a, N: AsRef<[u8]>> FieldList<'a, N> {
         header: Piece,
         mut sink: impl FnMut(&[u8]),
     ) -> io::Result<()> {
+        self.select_noting(content, header, &mut sink).map(|_| ())
+    }
+
+    /// As [`Self::select`]; also whether every line was part of a field or ended the header. What is made of other
+    /// lines differs between readers.
+    ///
+    /// # Errors
+    /// As [`Self::select`].
+    pub fn select_noting(
+        &self,
+        content: &mut Content,
+        header: Piece,
+        mut sink: impl FnMut(&[u8]),
+    ) -> io::Result<bool> {
         let mut selector = Selector::new(self);
         content.served(header, 0, u64::MAX, |bytes| selector.push(bytes, &mut sink))?;
         selector.finish(&mut sink);
-        Ok(())
+        Ok(!selector.odd)
     }
 
     /// As [`Self::select`], from a header as served.
@@ -237,6 +262,8 @@ struct Selector<'a, N> {
     name: Vec<u8>,
     /// Last byte given.
     last: u8,
+    /// Some line was no field.
+    odd: bool,
 }
 
 impl<'a, N: AsRef<[u8]>> Selector<'a, N> {
@@ -246,6 +273,7 @@ impl<'a, N: AsRef<[u8]>> Selector<'a, N> {
             state: State::Start,
             name: Vec::new(),
             last: b'\n',
+            odd: false,
         }
     }
 
@@ -295,22 +323,27 @@ impl<'a, N: AsRef<[u8]>> Selector<'a, N> {
                 self.name.clear();
                 return;
             }
-            [name @ .., b':'] => self.list.wants(name),
+            [name @ .., b':'] => Some(self.list.wants(name)),
             // A line without a colon is no field: it goes with "all but".
-            [.., b'\n'] => self.list.not,
-            long if long.len() >= NAME_MAX => self.list.not,
+            [.., b'\n'] => None,
+            long if long.len() >= NAME_MAX => None,
             _ => return,
         };
+        self.odd |= wanted.is_none();
+        let wanted = wanted.unwrap_or(self.list.not);
         let ended = self.name.last() == Some(&b'\n');
         self.state = if ended {
             State::LineStart(wanted)
         } else {
             State::Line(wanted)
         };
-        let name = std::mem::take(&mut self.name);
+        let mut name = std::mem::take(&mut self.name);
         if wanted {
             self.give(&name, sink);
         }
+        // Its memory serves for the next one.
+        name.clear();
+        self.name = name;
     }
 
     fn give(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) {

@@ -67,6 +67,11 @@ impl Memory {
         self.ready
     }
 
+    /// As [`Memory::begin`] for one message more of a command that does not know how many it will ask for.
+    pub fn one_more(&mut self, folder: &Folder) -> bool {
+        self.ready || self.begin(folder, 1)
+    }
+
     fn open(folder: &Folder) -> State {
         use std::os::fd::AsFd;
         let inner = &folder.inner;

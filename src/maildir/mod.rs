@@ -31,7 +31,6 @@ mod files;
 mod fixture;
 mod flags;
 mod folder;
-mod index;
 mod keyword_files;
 mod keywords;
 mod listing;

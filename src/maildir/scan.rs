@@ -18,7 +18,6 @@ use super::filename;
 use super::files::Stamp;
 use super::flags::Flags;
 use super::folder::{Folder, Inner, Mode};
-use super::index;
 use super::keyword_files;
 use super::keywords::KeywordSet;
 use super::listing::{Listing, Matched, entry};
@@ -135,13 +134,7 @@ impl Folder {
         if mode == Mode::ReadWrite {
             purge::tmp(&self.inner);
         }
-        if let Some(mut view) = index::load(&self.inner, &self.stamps()?) {
-            view.read_only = mode == Mode::ReadOnly;
-            return Ok(view);
-        }
-        let mut view = self.collect(mode, None)?;
-        self.save_index(&mut view);
-        Ok(view)
+        self.collect(mode, None)
     }
 
     /// Brings the snapshot up to date and says what changed. Costs four stats when nothing did.
@@ -151,7 +144,6 @@ impl Folder {
     /// then.
     pub fn rescan(&self, snapshot: &mut Snapshot) -> Result<Diff> {
         if !self.is_changed(snapshot)? {
-            self.save_index(snapshot);
             return Ok(Diff::default());
         }
         let mode = if snapshot.read_only {
@@ -172,7 +164,6 @@ impl Folder {
             diff.again = Some(self.inner.window());
         }
         *snapshot = fresh;
-        self.save_index(snapshot);
         Ok(diff)
     }
 
@@ -187,7 +178,7 @@ impl Folder {
         Ok(snapshot.stamps != Some(self.stamps()?))
     }
 
-    pub(crate) fn stamps(&self) -> Result<FolderStamps> {
+    fn stamps(&self) -> Result<FolderStamps> {
         let inner = &self.inner;
         Ok(FolderStamps {
             cur: inner.cur.stamp()?,

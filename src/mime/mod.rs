@@ -16,4 +16,4 @@ pub mod structure;
 pub mod tree;
 
 pub use scan::{Scanner, scan};
-pub use tree::{Content, Found, Kind, Part, Piece, Tree};
+pub use tree::{Content, Found, Kind, Mark, Part, Piece, Tree};

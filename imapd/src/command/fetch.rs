@@ -6,7 +6,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use courier::maildir::cache::Field;
 use courier::maildir::{Action, Change, ErrorKind, Flags, Memory};
@@ -19,12 +19,15 @@ use crate::account::Counters;
 use crate::attempt;
 use crate::content::Content;
 use crate::grammar::fetch::{Fetch, FetchItem, Partial, Section, SectionText};
-use crate::recall;
+use crate::recall::{self, Recall};
 use crate::reply::{Code, Reply};
 use crate::section::Extract;
 use crate::session::{End, Executed, Session};
 use crate::state::Selected;
 use crate::writer::Writer;
+
+/// How often a long command looks for signals.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What the items of a command need, most demanding last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,8 +36,10 @@ enum Need {
     Nothing,
     /// The file's attributes.
     File,
-    /// The message's own header.
+    /// The message's own header as it stands.
     Header,
+    /// What that header says.
+    Fields,
     /// The whole message's structure.
     Structure,
 }
@@ -52,6 +57,8 @@ struct Plan<'a> {
     text: Text,
     /// Nothing is asked for that needs the message itself if these are remembered, each once.
     fields: Option<Vec<Field>>,
+    /// How each item is answered from them.
+    recalls: Vec<Option<Recall<'a>>>,
 }
 
 /// Values of one message's fields, made just now.
@@ -116,6 +123,7 @@ fn all(
 ) -> Executed {
     let (mut gone, mut unreadable) = (false, false);
     let mut scratch = Vec::new();
+    let mut last_look = Instant::now();
     for index in ranges.into_iter().flatten() {
         if recalled(session, plan, memory, index, &mut scratch) {
             continue;
@@ -127,8 +135,11 @@ fn all(
         }
         session.out.check()?;
         // Not for what costs next to nothing.
-        if plan.need > Need::Nothing && session.input.signalled() {
-            return Err(End::Signalled);
+        if plan.need > Need::Nothing && last_look.elapsed() >= LOOK {
+            last_look = Instant::now();
+            if session.input.signalled() {
+                return Err(End::Signalled);
+            }
         }
     }
     Ok(if unreadable {
@@ -149,10 +160,12 @@ impl<'a> Plan<'a> {
         }
         items.extend(&fetch.items);
         let text = if utf8 { Text::Utf8 } else { Text::Ascii };
+        let recalls: Vec<_> = items.iter().map(|item| Recall::of(item, text)).collect();
         Self {
             octets: items.contains(&&FetchItem::Rfc822Size),
             dated: items.contains(&&FetchItem::InternalDate),
-            fields: fields(&items, text),
+            fields: fields(&items, &recalls),
+            recalls,
             uid: fetch.uid,
             need: items
                 .iter()
@@ -174,19 +187,19 @@ impl<'a> Plan<'a> {
 }
 
 /// The fields to be remembered for these items; `None` if the message is needed anyway, or is not needed at all.
-fn fields(items: &[&FetchItem], text: Text) -> Option<Vec<Field>> {
+fn fields(items: &[&FetchItem], recalls: &[Option<Recall<'_>>]) -> Option<Vec<Field>> {
     let mut fields = Vec::new();
     let mut needed = false;
-    for item in items {
-        match item {
-            FetchItem::Flags | FetchItem::Uid => {}
-            FetchItem::InternalDate => needed = true,
-            item => {
-                let field = recall::field_of(item, text)?;
-                if !fields.contains(&field) {
-                    fields.push(field);
+    for (item, recall) in items.iter().zip(recalls) {
+        match (item, recall) {
+            (FetchItem::Flags | FetchItem::Uid, _) => {}
+            (FetchItem::InternalDate, _) => needed = true,
+            (_, Some(recall)) => {
+                if !fields.contains(&recall.field) {
+                    fields.push(recall.field);
                 }
             }
+            (_, None) => return None,
         }
     }
     (needed || !fields.is_empty()).then_some(fields)
@@ -196,7 +209,8 @@ fn need(item: &FetchItem) -> Need {
     match item {
         FetchItem::Flags | FetchItem::Uid => Need::Nothing,
         FetchItem::InternalDate | FetchItem::Rfc822Size => Need::File,
-        FetchItem::Envelope | FetchItem::Rfc822Header => Need::Header,
+        FetchItem::Envelope => Need::Fields,
+        FetchItem::Rfc822Header => Need::Header,
         FetchItem::Section { section, .. } if section.is_own_header() => Need::Header,
         FetchItem::Body
         | FetchItem::BodyStructure
@@ -241,7 +255,7 @@ fn recalled(
     }
     let out = &mut session.out;
     put_start(out, index);
-    for (number, item) in plan.items.iter().enumerate() {
+    for (number, (item, recall)) in plan.items.iter().zip(&plan.recalls).enumerate() {
         if number > 0 {
             out.put(b" ");
         }
@@ -249,11 +263,13 @@ fn recalled(
             put_internal_date(out, attributes.internal_date);
             continue;
         }
-        let value = recall::field_of(item, plan.text)
-            .and_then(|field| recall::value_in(record.as_ref()?, field));
-        match value {
-            Some(value) => {
-                let octets = recall::put(out, item, value, scratch);
+        let value = |recall: &Recall<'_>| recall::value_in(record.as_ref()?, recall.field);
+        match recall
+            .as_ref()
+            .and_then(|recall| Some((recall, value(recall)?)))
+        {
+            Some((recall, value)) => {
+                let octets = recall.put(out, value, scratch);
                 session.counters.headers = session.counters.headers.saturating_add(octets);
             }
             None => put_view_item(out, selected, index, item),
@@ -310,17 +326,16 @@ fn one(
     let out = &mut session.out;
     put_start(out, index);
     let mut scratch = Vec::new();
-    for (number, item) in plan.items.iter().enumerate() {
+    for (number, (item, recall)) in plan.items.iter().zip(&plan.recalls).enumerate() {
         if number > 0 {
             out.put(b" ");
         }
-        let field = plan
-            .fields
-            .as_ref()
-            .and_then(|_| recall::field_of(item, plan.text));
-        let value = field.and_then(|field| made.iter().find(|(known, _)| *known == field));
-        if let Some((_, value)) = value {
-            let octets = recall::put(out, item, value, &mut scratch);
+        let value = recall.as_ref().and_then(|recall| {
+            let (_, value) = made.iter().find(|(field, _)| *field == recall.field)?;
+            Some((recall, value))
+        });
+        if let Some((recall, value)) = value {
+            let octets = recall.put(out, value, &mut scratch);
             session.counters.headers = session.counters.headers.saturating_add(octets);
             continue;
         }
@@ -357,6 +372,9 @@ fn read(plan: &Plan<'_>, content: &mut Content) -> io::Result<Made> {
     match plan.need {
         Need::Nothing | Need::File => {}
         Need::Header => {
+            content.header()?;
+        }
+        Need::Fields => {
             content.head()?;
         }
         Need::Structure => {
@@ -532,12 +550,11 @@ fn put_section(
     section: &Section,
     partial: Option<Partial>,
 ) -> io::Result<()> {
-    let tree = if section.is_own_header() {
-        content.head()?
+    let target = if section.is_own_header() {
+        section.locate_in_own(content.header()?)
     } else {
-        content.tree()?
+        section.locate(content.tree()?)
     };
-    let target = section.locate(tree);
     let extract = Extract::prepare(content, target, partial)?;
     out.put(label);
     out.put(b" ");

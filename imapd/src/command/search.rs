@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use courier::maildir::{Error, ErrorKind, Flags, Folder, Message, Snapshot};
+use courier::maildir::cache::Field;
+use courier::maildir::{Error, ErrorKind, Flags, Folder, Memory, Message, Snapshot};
 use courier::mime::header::Known;
 use courier::sys::localtime;
 use courier::text::{charset, date};
@@ -18,6 +19,7 @@ use crate::grammar::search::{
 };
 use crate::grammar::sequence::Ranges;
 use crate::matching::{self, Needle};
+use crate::recall;
 use crate::reply::{Code, Reply};
 use crate::session::{End, Executed, Session};
 use crate::writer::Writer;
@@ -65,12 +67,20 @@ struct Program {
 struct Candidate<'a> {
     folder: &'a Folder,
     view: &'a mut Snapshot,
+    memory: &'a mut Memory,
     index: usize,
     message: Message,
-    opened: Option<(Content, SystemTime)>,
+    opened: Option<Opened>,
     header: Option<Vec<u8>>,
     in_header: Option<Vec<bool>>,
     in_body: Option<Vec<bool>>,
+}
+
+/// An open message.
+struct Opened {
+    content: Content,
+    internal_date: SystemTime,
+    identity: (u64, u64),
 }
 
 /// The message cannot be judged.
@@ -131,6 +141,7 @@ pub fn execute(session: &mut Session, search: &Search) -> Executed {
         let mut candidate = Candidate {
             folder: &selected.folder,
             view: &mut selected.view,
+            memory: &mut selected.memory,
             index,
             message,
             opened: None,
@@ -173,6 +184,9 @@ pub fn execute(session: &mut Session, search: &Search) -> Executed {
             last_word = Instant::now();
             put_progress(session, index)?;
         }
+    }
+    if let Some(selected) = session.selected.as_mut() {
+        selected.memory.end();
     }
     match search.results {
         None => put_found(&mut session.out, &found),
@@ -376,7 +390,7 @@ impl Candidate<'_> {
             Test::Keyword(keyword, set) => self.view.has_keyword(&self.message, keyword) == *set,
             Test::Numbers(set) => set.contains(number(self.index)),
             Test::Uids(set) => set.contains(self.message.uid()),
-            Test::Field(name, needle) => matching::in_field(self.header()?, name, needle),
+            Test::Field(name, needle) => self.is_in_field(name, needle)?,
             Test::Body(needle) => self.is_in_body(needles, *needle)?,
             Test::Text(needle) => {
                 self.is_in_header(needles, *needle)? || self.is_in_body(needles, *needle)?
@@ -404,23 +418,61 @@ impl Candidate<'_> {
         })
     }
 
-    fn open(&mut self) -> Result<&mut (Content, SystemTime), Skip> {
+    fn open(&mut self) -> Result<&mut Opened, Skip> {
         let opened = match self.opened.take() {
             Some(opened) => opened,
             None => {
                 let opened = self.folder.open_message(self.view, self.index)?;
-                (Content::new(opened.file, opened.size), opened.internal_date)
+                Opened {
+                    identity: opened.identity(),
+                    internal_date: opened.internal_date,
+                    content: Content::new(opened.file, opened.size),
+                }
             }
         };
         Ok(self.opened.insert(opened))
     }
 
     fn content(&mut self) -> Result<&mut Content, Skip> {
-        Ok(&mut self.open()?.0)
+        Ok(&mut self.open()?.content)
     }
 
     fn internal_date(&mut self) -> Result<i64, Skip> {
-        Ok(unix_seconds(self.open()?.1))
+        Ok(unix_seconds(self.open()?.internal_date))
+    }
+
+    fn is_in_field(&mut self, name: &[u8], needle: &Needle) -> Result<bool, Skip> {
+        // Not if the message is open anyway.
+        if self.header.is_none() && recall::is_remembered(name) && self.memory.one_more(self.folder)
+        {
+            let record = self.memory.get(self.folder, self.view, self.index);
+            let known = record.and_then(|record| recall::value_in(&record, Field::Headers));
+            let made;
+            let value = match known {
+                Some(value) => value,
+                None => {
+                    made = self.remember()?;
+                    &made
+                }
+            };
+            if let Some(header) = recall::searchable(value) {
+                return Ok(matching::in_field(header, name, needle));
+            }
+        }
+        Ok(matching::in_field(self.header()?, name, needle))
+    }
+
+    /// Remembers the message's header fields, and gives them as they are remembered.
+    fn remember(&mut self) -> Result<Vec<u8>, Skip> {
+        let opened = self.open()?;
+        let identity = opened.identity;
+        let value = recall::make(Field::Headers, &mut opened.content)?;
+        if recall::is_worth_keeping(Field::Headers, &value) {
+            let fields = [(Field::Headers, value.as_slice())];
+            self.memory
+                .add(self.folder, self.view, self.index, identity, &fields);
+        }
+        Ok(value)
     }
 
     fn header(&mut self) -> Result<&[u8], Skip> {
@@ -467,7 +519,7 @@ impl Candidate<'_> {
         } else if stored.saturating_mul(2) <= size {
             false
         } else {
-            content.tree()?.octets() > size
+            content.octets()? > size
         })
     }
 }
