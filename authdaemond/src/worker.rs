@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use courier::sys::log::{Level, log, reason};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::socket::{MsgFlags, send};
 
 use crate::listen::Listener;
@@ -52,6 +53,7 @@ impl Default for Limits {
 /// the requests at hand are answered.
 pub fn run(listener: &Listener, until: BorrowedFd<'_>, service: &mut Service, limits: Limits) {
     Worker {
+        doorbell: doorbell(listener, until),
         listener,
         until,
         service,
@@ -65,7 +67,24 @@ pub fn run(listener: &Listener, until: BorrowedFd<'_>, service: &mut Service, li
     .run();
 }
 
+/// Waits for the next peer so that the kernel wakes one idle worker for it and not all of them. Without it (no
+/// descriptor left) all are woken, and one gets the peer.
+fn doorbell(listener: &Listener, until: BorrowedFd<'_>) -> Option<Epoll> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).ok()?;
+    let alone = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
+    epoll.add(listener, EpollEvent::new(alone, KNOCK)).ok()?;
+    epoll
+        .add(until, EpollEvent::new(EpollFlags::EPOLLIN, END))
+        .ok()?;
+    Some(epoll)
+}
+
+/// What an event of the doorbell is about.
+const KNOCK: u64 = 0;
+const END: u64 = 1;
+
 struct Worker<'a> {
+    doorbell: Option<Epoll>,
     listener: &'a Listener,
     until: BorrowedFd<'a>,
     service: &'a mut Service,
@@ -124,6 +143,23 @@ impl Worker<'_> {
     fn wait(&mut self, now: Instant) -> io::Result<()> {
         let reading = self.peers.iter().any(|peer| peer.output.is_empty());
         let accepting = self.ending.is_none() && (!reading || now >= self.attentive_until);
+        if self.peers.is_empty() && accepting {
+            if let Some(doorbell) = &self.doorbell {
+                let mut events = [EpollEvent::empty(); 2];
+                let count = match doorbell.wait(&mut events, self.timeout(now, accepting)) {
+                    Ok(count) => count,
+                    Err(Errno::EINTR) => return Ok(()),
+                    Err(errno) => return Err(errno.into()),
+                };
+                let rung = |what: u64| events.iter().take(count).any(|event| event.data() == what);
+                if rung(END) {
+                    self.ending = Some(Instant::now() + FAREWELL);
+                } else if rung(KNOCK) {
+                    self.take_peer();
+                }
+                return Ok(());
+            }
+        }
         let mut fds = Vec::with_capacity(self.peers.len() + 2);
         // Not asked for any event once it has spoken: its end of file stays, and would be reported for ever.
         if self.ending.is_none() {

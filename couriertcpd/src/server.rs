@@ -115,7 +115,8 @@ impl Server {
         let set = signal_set();
         set.thread_block()?;
         // Handlers are reset by exec but "ignored" is not: sessions must not inherit it from our starter.
-        for signal in set.iter() {
+        // A shell ignores SIGQUIT for what it starts in the background.
+        for signal in set.iter().chain([Signal::SIGQUIT]) {
             courier::sys::process::default_signal(signal)?;
         }
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;

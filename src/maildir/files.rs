@@ -54,6 +54,25 @@ impl Stamp {
         }
     }
 
+    /// All of it as octets. `network`: without the device, whose number is each host's own there.
+    pub(crate) fn encode(&self, network: bool) -> [u8; 56] {
+        let mut bytes = [0; 56];
+        let device = if network { 0 } else { self.device };
+        let numbers = [
+            device.to_le_bytes(),
+            self.inode.to_le_bytes(),
+            self.size.to_le_bytes(),
+            self.mtime.0.to_le_bytes(),
+            self.mtime.1.to_le_bytes(),
+            self.ctime.0.to_le_bytes(),
+            self.ctime.1.to_le_bytes(),
+        ];
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number);
+        }
+        bytes
+    }
+
     /// True if a change made within `window` of the newer of the two times might carry the same times, seen at
     /// the file server's time `now`.
     pub(crate) fn is_racy(&self, now: SystemTime, window: Duration) -> bool {
@@ -120,8 +139,22 @@ impl Dir {
             Mode::empty(),
         )
         .map_err(|errno| folder_error("open", &path, errno))?;
-        let network = super::folder::is_network(&fd);
-        Ok(Self { fd, path, network })
+        Ok(Self {
+            fd,
+            path,
+            network: self.network,
+        })
+    }
+
+    /// Looks again where this is: a folder may be a link to another file system.
+    pub(crate) fn place_again(mut self) -> Self {
+        self.network = super::folder::is_network(&self.fd);
+        self
+    }
+
+    /// True on NFS and the like.
+    pub(crate) fn is_on_network(&self) -> bool {
+        self.network
     }
 
     pub(crate) fn path(&self) -> &Path {

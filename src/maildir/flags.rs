@@ -47,6 +47,16 @@ impl Flags {
         Self(self.0 & !other.0)
     }
 
+    /// The set as a number.
+    pub(crate) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set that [`Self::bits`] made this number of.
+    pub(crate) fn from_bits(bits: u8) -> Option<Self> {
+        (bits & !Self::ALL.0 == 0).then_some(Self(bits))
+    }
+
     /// The flag of one letter; empty for letters that are none of the five.
     pub(crate) fn of_letter(letter: u8) -> Self {
         Self::LETTERS

@@ -63,7 +63,7 @@ pub struct OpenMessage {
 
 impl Folder {
     pub(crate) fn open(root: &Arc<Root>, name: &FolderName) -> Result<Self> {
-        let dir = root.dir.open_dir(&name.directory())?;
+        let dir = root.dir.open_dir(&name.directory())?.place_again();
         let (cur, new, tmp) = match (
             dir.open_dir(b"cur"),
             dir.open_dir(b"new"),
@@ -83,7 +83,7 @@ impl Folder {
             }
             (Err(error), _, _) => return Err(error),
         };
-        let network = is_network(&cur);
+        let network = cur.is_on_network();
         Ok(Self {
             inner: Arc::new(Inner {
                 root: Arc::clone(root),

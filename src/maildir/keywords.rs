@@ -14,6 +14,16 @@ impl KeywordSet {
     /// No keywords.
     pub const EMPTY: Self = Self(0);
 
+    /// The set as a number, to be kept beside its table.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The set that [`Self::number`] gave this number of.
+    pub(crate) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
     /// True for the empty set.
     pub fn is_empty(self) -> bool {
         self == Self::EMPTY
@@ -72,6 +82,21 @@ impl KeywordTable {
         let set = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
         self.set_ids.insert(ids, set);
         KeywordSet(set)
+    }
+
+    /// All keywords in the order of their numbers.
+    pub(crate) fn all_names(&self) -> &[Box<[u8]>] {
+        &self.names
+    }
+
+    /// All sets but the empty one, in the order of their numbers, which begin with 1.
+    pub(crate) fn all_sets(&self) -> &[Box<[u32]>] {
+        &self.sets
+    }
+
+    /// How many sets there are beside the empty one.
+    pub(crate) fn number_of_sets(&self) -> u32 {
+        u32::try_from(self.sets.len()).unwrap_or(u32::MAX)
     }
 
     /// The keyword numbers of a set.

@@ -31,6 +31,7 @@ mod files;
 mod fixture;
 mod flags;
 mod folder;
+mod index;
 mod keyword_files;
 mod keywords;
 mod listing;

@@ -18,6 +18,7 @@ use super::filename;
 use super::files::Stamp;
 use super::flags::Flags;
 use super::folder::{Folder, Inner, Mode};
+use super::index;
 use super::keyword_files;
 use super::keywords::KeywordSet;
 use super::listing::{Listing, Matched, entry};
@@ -134,7 +135,13 @@ impl Folder {
         if mode == Mode::ReadWrite {
             purge::tmp(&self.inner);
         }
-        self.collect(mode, None)
+        if let Some(mut view) = index::load(&self.inner, &self.stamps()?) {
+            view.read_only = mode == Mode::ReadOnly;
+            return Ok(view);
+        }
+        let mut view = self.collect(mode, None)?;
+        self.save_index(&mut view);
+        Ok(view)
     }
 
     /// Brings the snapshot up to date and says what changed. Costs four stats when nothing did.
@@ -144,6 +151,7 @@ impl Folder {
     /// then.
     pub fn rescan(&self, snapshot: &mut Snapshot) -> Result<Diff> {
         if !self.is_changed(snapshot)? {
+            self.save_index(snapshot);
             return Ok(Diff::default());
         }
         let mode = if snapshot.read_only {
@@ -164,6 +172,7 @@ impl Folder {
             diff.again = Some(self.inner.window());
         }
         *snapshot = fresh;
+        self.save_index(snapshot);
         Ok(diff)
     }
 
@@ -178,7 +187,7 @@ impl Folder {
         Ok(snapshot.stamps != Some(self.stamps()?))
     }
 
-    fn stamps(&self) -> Result<FolderStamps> {
+    pub(crate) fn stamps(&self) -> Result<FolderStamps> {
         let inner = &self.inner;
         Ok(FolderStamps {
             cur: inner.cur.stamp()?,

@@ -44,6 +44,24 @@ impl Message {
         }
     }
 
+    /// A message as the folder index has it; `name` is its place in the arena.
+    pub(crate) fn restored(
+        uid: u32,
+        name: u32,
+        inode: u32,
+        keywords: KeywordSet,
+        flags: Flags,
+    ) -> Self {
+        Self {
+            uid,
+            name,
+            inode,
+            keywords,
+            flags,
+            state: 0,
+        }
+    }
+
     /// The unique identifier, above 0.
     pub fn uid(&self) -> u32 {
         self.uid
@@ -156,6 +174,8 @@ pub struct Snapshot {
     pub(crate) read_only: bool,
     /// Highest UID ever shown to this session.
     pub(crate) highest: u32,
+    /// The folder index has been made of this view, or this view of it.
+    pub(crate) indexed: bool,
 }
 
 impl Snapshot {
@@ -172,7 +192,24 @@ impl Snapshot {
             settled: false,
             read_only,
             highest: 0,
+            indexed: false,
         }
+    }
+
+    /// A view as the folder index has it. `uids`: UIDVALIDITY and UIDNEXT. `names` are NUL-terminated.
+    pub(crate) fn restored(
+        uids: (u32, u32),
+        messages: Vec<Message>,
+        names: Vec<u8>,
+        table: KeywordTable,
+    ) -> Self {
+        let mut view = Self::new(uids.0, false);
+        view.uid_next = uids.1;
+        view.highest = messages.last().map_or(0, Message::uid);
+        view.messages = messages;
+        view.names = names;
+        view.table = table;
+        view
     }
 
     /// UIDVALIDITY, never 0.

@@ -7,8 +7,11 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 
-/// Bytes asked of the kernel per call: about 1,500 message names.
+/// Bytes asked of the kernel per call in a directory that has proved large: about 1,500 message names.
 const BUFFER: usize = 128 * 1024;
+/// Bytes asked for first. Most directories a session looks at are nearly empty, and clearing the large buffer for
+/// those costs a login more than the listing.
+const FIRST: usize = 4 * 1024;
 
 /// What the directory says an entry is, without a stat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub struct Entry<'a> {
 /// # Errors
 /// Those of getdents64(2); ENOENT when the directory itself has been removed.
 pub fn list<F: AsFd>(dir: &F, mut each: impl FnMut(Entry<'_>)) -> io::Result<()> {
-    let mut buffer = vec![0_u8; BUFFER];
+    let mut buffer = vec![0_u8; FIRST];
     loop {
         // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`, which lives across the call.
         let result = unsafe {
@@ -66,6 +69,9 @@ pub fn list<F: AsFd>(dir: &F, mut each: impl FnMut(Entry<'_>)) -> io::Result<()>
                 each(entry);
             }
             rest = rest.get(length..).unwrap_or_default();
+        }
+        if buffer.len() < BUFFER && filled > FIRST / 2 {
+            buffer = vec![0_u8; BUFFER];
         }
     }
 }

@@ -1,0 +1,124 @@
+//! The folder index `courierimapindex`: a folder as a quiet, complete listing showed it, so that opening it again
+//! unchanged needs neither a listing nor the UID database nor the keywords (rules: architecture 4.1, shared-storage
+//! 12-13).
+//!
+//! Derived data only. It says what the folder's directories and files looked like; when any of them looks different
+//! now, when the file is not ours alone, or when anything about it makes no sense, it is as if it were not there. It
+//! is never changed in place: a new one is renamed over it. A failure to write it never fails a command.
+
+mod format;
+
+use std::io::{self, BufWriter, Read as _, Write as _};
+
+use nix::errno::Errno;
+
+use super::error::{Error, Result};
+use super::files::Dir;
+use super::folder::{Folder, Inner};
+use super::options::Sync;
+use super::snapshot::{FolderStamps, Snapshot};
+use format::{Header, LENGTH};
+
+/// The file's name in the folder.
+pub(crate) const NAME: &[u8] = b"courierimapindex";
+/// Folders with fewer messages are listed faster than an index is kept.
+const WORTH: usize = 200;
+
+/// Opens the index if it is the owner's, and nobody else can write or read it.
+fn open(dir: &Dir) -> Option<(std::fs::File, u64)> {
+    // Unreadable is as good as absent.
+    let (file, stat) = dir.open_file(NAME).ok().flatten()?;
+    let ours = stat.st_uid == nix::unistd::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
+    ours.then_some((file, u64::try_from(stat.st_size).unwrap_or(0)))
+}
+
+/// The folder as the index has it, if it was made of what `stamps` says.
+pub(crate) fn load(inner: &Inner, stamps: &FolderStamps) -> Option<Snapshot> {
+    let (mut file, size) = open(&inner.dir)?;
+    let mut start = [0_u8; LENGTH];
+    file.read_exact(&mut start).ok()?;
+    let header = Header::parse(&start)?;
+    if header.size()? != size || !header.is_of(stamps, inner.network) {
+        return None;
+    }
+    let mut view = format::read_body(&header, &mut file)?;
+    view.stamps = Some(*stamps);
+    view.settled = true;
+    view.indexed = true;
+    Some(view)
+}
+
+impl Folder {
+    /// Writes the index if `view` is worth it and certain: what it says must stay true for as long as the stamps
+    /// are the same.
+    pub(crate) fn save_index(&self, view: &mut Snapshot) {
+        let inner = &self.inner;
+        if view.indexed
+            || view.read_only
+            || !view.settled
+            || view.hidden.is_some()
+            || view.len() < WORTH
+        {
+            return;
+        }
+        let Some(stamps) = view.stamps else { return };
+        // The others are known not to be racy, or the view were not settled.
+        let settled = stamps.db.is_some_and(|db| {
+            inner
+                .now()
+                .is_some_and(|now| !db.is_racy(now, inner.window()))
+        });
+        let ours = nix::sys::stat::fstat(&inner.dir)
+            .is_ok_and(|stat| stat.st_uid == nix::unistd::geteuid().as_raw());
+        let whole = view
+            .messages()
+            .iter()
+            .all(|message| !message.is_in_new() && !message.is_unlocated() && !message.is_gone());
+        if !settled || !ours || !whole || self.stamps().ok() != Some(stamps) {
+            return;
+        }
+        // Tried once per state of the folder, whatever comes of it.
+        view.indexed = true;
+        if let Err(error) = write(inner, view, &stamps) {
+            self.warn(&error);
+        }
+    }
+}
+
+fn write(inner: &Inner, view: &Snapshot, stamps: &FolderStamps) -> Result<()> {
+    let options = &inner.root.options;
+    let (unique, file) = inner.tmp.create_unique("imapindex", &options.host, 0o600)?;
+    let unique = unique.tmp();
+    let path = inner.tmp.path_of(&unique);
+    let written = (|| -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(64 * 1024, &file);
+        format::encode(view, stamps, inner.network, &mut out)?;
+        out.flush()?;
+        drop(out);
+        if options.sync != Sync::Never {
+            nix::unistd::fdatasync(&file)?;
+        }
+        Ok(())
+    })()
+    .map_err(|error| Error::std("write", &path, &error))
+    .and_then(|()| inner.tmp.replace(&unique, &inner.dir, NAME));
+    if written.is_err() {
+        // The failure itself is reported; a leftover is purged after 36 hours.
+        let _ = inner.tmp.remove(&unique);
+    }
+    match written {
+        // The mailbox was deleted, or is nobody's to write to.
+        Err(error)
+            if matches!(
+                error.errno(),
+                Some(Errno::ENOENT | Errno::EACCES | Errno::EROFS)
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,376 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::maildir::fixture::{Mailbox, append, names, settle, uids};
+use crate::maildir::{Action, Change, Flags, Mode};
+
+/// UID, name, inode, flags and keywords.
+type Row = (u32, String, u32, Flags, Vec<String>);
+
+/// UIDVALIDITY, UIDNEXT and the messages.
+fn image(view: &Snapshot) -> (u32, u32, Vec<Row>) {
+    let messages = view
+        .messages()
+        .iter()
+        .zip(names(view))
+        .map(|(message, name)| {
+            let keywords = view.keywords(message);
+            let mut keywords: Vec<String> = keywords
+                .map(|keyword| String::from_utf8_lossy(keyword).into_owned())
+                .collect();
+            keywords.sort();
+            (
+                message.uid(),
+                name,
+                message.inode(),
+                message.flags(),
+                keywords,
+            )
+        })
+        .collect();
+    (view.uid_validity(), view.uid_next(), messages)
+}
+
+struct Large {
+    mailbox: Mailbox,
+    folder: Folder,
+}
+
+impl Large {
+    /// A folder of 250 messages with an index.
+    fn new() -> Self {
+        let mailbox = Mailbox::new();
+        for number in 0..250 {
+            mailbox.put(&format!("cur/{number}.a,S=2:2,S"), "x\n");
+        }
+        let folder = mailbox.inbox();
+        let large = Self { mailbox, folder };
+        large.index();
+        large
+    }
+
+    /// Opens the folder until it is quiet enough for an index.
+    fn index(&self) -> Snapshot {
+        settle();
+        let mut view = self.folder.scan(Mode::ReadWrite).unwrap();
+        for _ in 0..20 {
+            if self.loaded().is_some() {
+                return view;
+            }
+            settle();
+            self.folder.rescan(&mut view).unwrap();
+        }
+        panic!("no index is written");
+    }
+
+    fn path(&self) -> PathBuf {
+        self.mailbox.path().join("courierimapindex")
+    }
+
+    fn loaded(&self) -> Option<Snapshot> {
+        load(&self.folder.inner, &self.folder.stamps().unwrap())
+    }
+
+    /// What a folder without index shows.
+    fn plain(&self) -> Snapshot {
+        let kept = std::fs::read(self.path()).ok();
+        if kept.is_some() {
+            std::fs::remove_file(self.path()).unwrap();
+        }
+        let view = self.folder.scan(Mode::ReadOnly).unwrap();
+        if let Some(kept) = kept {
+            std::fs::write(self.path(), kept).unwrap();
+            let mode = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(self.path(), mode).unwrap();
+        }
+        view
+    }
+}
+
+#[test]
+fn an_unchanged_folder_is_what_its_index_says() {
+    let large = Large::new();
+    let stat = std::fs::metadata(large.path()).unwrap();
+    assert_eq!(stat.permissions().mode() & 0o777, 0o600);
+    let mut view = large.folder.scan(Mode::ReadWrite).unwrap();
+    assert!(view.indexed && view.settled && !view.read_only);
+    assert_eq!(image(&view), image(&large.plain()));
+    assert!(large.folder.rescan(&mut view).unwrap().is_empty());
+    assert!(large.folder.scan(Mode::ReadOnly).unwrap().read_only);
+    // The view works as any other: files are found, changed and removed.
+    assert_eq!(large.folder.open_message(&mut view, 7).unwrap().size, 2);
+    let change = Change::new(Action::Add, Flags::FLAGGED, vec![b"work".to_vec()]);
+    large.folder.change(&mut view, &[3], &change).unwrap();
+    let deleted = Change::new(Action::Add, Flags::DELETED, Vec::new());
+    large.folder.change(&mut view, &[4], &deleted).unwrap();
+    large.folder.expunge(&mut view, &[4]).unwrap();
+    let diff = large.folder.rescan(&mut view).unwrap();
+    assert_eq!(diff.expunged.len(), 1);
+    assert_eq!(image(&view), image(&large.plain()));
+    assert_eq!(image(&large.index()), image(&large.loaded().unwrap()));
+    assert_eq!(image(&large.loaded().unwrap()), image(&large.plain()));
+}
+
+#[test]
+fn a_small_folder_has_no_index_and_a_read_only_session_writes_none() {
+    let mailbox = Mailbox::new();
+    mailbox.put("cur/1.a:2,", "x\n");
+    settle();
+    let folder = mailbox.inbox();
+    let mut view = folder.scan(Mode::ReadWrite).unwrap();
+    settle();
+    folder.rescan(&mut view).unwrap();
+    assert!(!mailbox.path().join("courierimapindex").exists());
+    let large = Large::new();
+    std::fs::remove_file(large.path()).unwrap();
+    let mut view = large.folder.scan(Mode::ReadOnly).unwrap();
+    large.folder.rescan(&mut view).unwrap();
+    assert!(!large.path().exists());
+}
+
+#[test]
+fn whatever_others_change_makes_the_index_void() {
+    let large = Large::new();
+    let path = large.mailbox.path();
+    let cur = path.join("cur");
+    let restore = |change: &dyn Fn()| {
+        let times = std::fs::metadata(&cur).unwrap().modified().unwrap();
+        change();
+        let dir = std::fs::File::open(&cur).unwrap();
+        dir.set_modified(times).unwrap();
+    };
+    let changes: [(&str, &dyn Fn()); 7] = [
+        ("flags", &|| {
+            std::fs::rename(cur.join("5.a,S=2:2,S"), cur.join("5.a,S=2:2,FS")).unwrap();
+        }),
+        ("removal", &|| {
+            std::fs::remove_file(cur.join("6.a,S=2:2,S")).unwrap()
+        }),
+        ("flags, mtime restored", &|| {
+            restore(&|| {
+                std::fs::rename(cur.join("7.a,S=2:2,S"), cur.join("7.a,S=2:2,")).unwrap();
+            });
+        }),
+        ("removal, mtime restored", &|| {
+            restore(&|| std::fs::remove_file(cur.join("8.a,S=2:2,S")).unwrap());
+        }),
+        ("delivery", &|| large.mailbox.put("new/999.b", "x\n")),
+        ("keywords", &|| {
+            std::fs::create_dir_all(path.join("courierimapkeywords")).unwrap();
+            std::fs::write(path.join("courierimapkeywords/9.a,S=2"), "work\n").unwrap();
+        }),
+        ("the original rewrote the UID database", &|| {
+            let db = large.mailbox.db();
+            let (_, entries) = db.split_once('\n').unwrap();
+            let header = db.split(' ').nth(1).unwrap();
+            std::fs::write(path.join("db"), format!("1 {header} 5000\n{entries}")).unwrap();
+            std::fs::rename(path.join("db"), path.join("courierimapuiddb")).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        large.index();
+        assert!(large.loaded().is_some(), "{what}");
+        change();
+        assert!(large.loaded().is_none(), "{what}");
+        let plain = image(&large.plain());
+        let view = large.folder.scan(Mode::ReadWrite).unwrap();
+        let seen = image(&view);
+        assert_eq!((seen.0, seen.1), (plain.0, plain.1), "{what}");
+        assert_eq!(seen.2.len(), plain.2.len(), "{what}");
+        large.index();
+        assert_eq!(
+            image(&large.loaded().unwrap()),
+            image(&large.plain()),
+            "{what}"
+        );
+    }
+    let view = large.loaded().unwrap();
+    assert_eq!(view.uid_next(), 5000);
+    let message = view
+        .messages()
+        .iter()
+        .find(|message| !message.keyword_set().is_empty());
+    assert!(view.has_keyword(message.unwrap(), b"work"));
+}
+
+#[test]
+fn a_damaged_index_is_as_good_as_none() {
+    let large = Large::new();
+    let good = std::fs::read(large.path()).unwrap();
+    let expected = image(&large.plain());
+    let check = |bytes: &[u8], what: &str| {
+        std::fs::write(large.path(), bytes).unwrap();
+        assert!(large.loaded().is_none(), "{what}");
+    };
+    for at in (0..good.len()).step_by(7).chain([4, 9, 17]) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x40;
+        check(&bytes, &format!("octet {at}"));
+    }
+    for length in (0..good.len()).step_by(61).chain([good.len() - 1]) {
+        check(&good[..length], &format!("cut at {length}"));
+    }
+    check(&[good.clone(), vec![0]].concat(), "longer");
+    // Counts that no memory could hold.
+    let mut huge = good;
+    huge[LENGTH - 12..LENGTH].fill(0xff);
+    check(&huge, "huge counts");
+    assert_eq!(
+        image(&large.folder.scan(Mode::ReadWrite).unwrap()),
+        expected
+    );
+    // What was damaged has been replaced.
+    assert_eq!(image(&large.loaded().unwrap()), expected);
+}
+
+#[test]
+fn an_index_of_another_kind_or_owner_is_not_looked_at() {
+    let large = Large::new();
+    let good = std::fs::read(large.path()).unwrap();
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(large.path(), mode(0o644)).unwrap();
+    assert!(large.loaded().is_none());
+    std::fs::remove_file(large.path()).unwrap();
+    let elsewhere = large.mailbox.path().join("elsewhere");
+    std::fs::write(&elsewhere, &good).unwrap();
+    std::fs::set_permissions(&elsewhere, mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, large.path()).unwrap();
+    assert!(large.loaded().is_none());
+    std::fs::remove_file(large.path()).unwrap();
+    nix::unistd::mkfifo(&large.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(large.loaded().is_none());
+    std::fs::remove_file(large.path()).unwrap();
+    std::fs::create_dir(large.path()).unwrap();
+    // It cannot be written either, and nothing fails for that.
+    assert_eq!(large.folder.scan(Mode::ReadWrite).unwrap().len(), 250);
+    std::fs::remove_dir(large.path()).unwrap();
+    // Another folder's, however good in itself.
+    let other = Large::new();
+    std::fs::write(other.path(), &good).unwrap();
+    assert!(other.loaded().is_none());
+}
+
+/// A step that somebody takes, chosen by number.
+fn step(large: &Large, view: &mut Snapshot, kind: u8, pick: usize, serial: usize) {
+    let cur = large.mailbox.path().join("cur");
+    let count = view.len().max(1);
+    let index = pick % count;
+    match kind % 8 {
+        0 => {
+            let flags = if pick % 2 == 0 {
+                Flags::FLAGGED
+            } else {
+                Flags::SEEN
+            };
+            let action = if pick % 3 == 0 {
+                Action::Add
+            } else {
+                Action::Remove
+            };
+            let keywords = if pick % 5 == 0 {
+                vec![b"kw".to_vec()]
+            } else {
+                Vec::new()
+            };
+            let change = Change::new(action, flags, keywords);
+            large.folder.change(view, &[index], &change).unwrap();
+        }
+        1 => {
+            let deleted = Change::new(Action::Add, Flags::DELETED, Vec::new());
+            large.folder.change(view, &[index], &deleted).unwrap();
+            large.folder.expunge(view, &[index]).unwrap();
+        }
+        2 => {
+            append(&large.folder, "Subject: x\r\n\r\n").unwrap();
+        }
+        3 => large.mailbox.put(&format!("new/{serial}.new"), "x\n"),
+        4 => {
+            if let Some(name) = names(view).get(index) {
+                let base = name.split(':').next().unwrap();
+                // Gone already, perhaps.
+                let _ = std::fs::rename(cur.join(name), cur.join(format!("{base}:2,RT")));
+            }
+        }
+        5 => {
+            if let Some(name) = names(view).get(index) {
+                let _ = std::fs::remove_file(cur.join(name));
+            }
+        }
+        6 => settle(),
+        _ => {
+            large.folder.rescan(view).unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn with_and_without_index_the_folder_is_the_same(
+        steps in proptest::collection::vec((any::<u8>(), any::<usize>()), 1..40)
+    ) {
+        let large = Large::new();
+        let mut view = large.folder.scan(Mode::ReadWrite).unwrap();
+        let mut known = std::collections::BTreeMap::new();
+        for (serial, (kind, pick)) in steps.into_iter().enumerate() {
+            step(&large, &mut view, kind, pick, serial);
+            if let Some(loaded) = large.loaded() {
+                prop_assert_eq!(image(&loaded), image(&large.plain()));
+            }
+            let other = large.folder.scan(Mode::ReadWrite).unwrap();
+            for (uid, name) in uids(&other).into_iter().zip(names(&other)) {
+                let base = name.split(':').next().unwrap().to_owned();
+                prop_assert_eq!(known.entry(uid).or_insert_with(|| base.clone()), &base);
+            }
+        }
+        settle();
+        large.folder.rescan(&mut view).unwrap();
+        prop_assert_eq!(image(&large.index()), image(&large.plain()));
+    }
+
+    #[test]
+    fn any_view_survives_a_round_trip(
+        messages in proptest::collection::vec(
+            (1_u32..5, "[a-zA-Z0-9,=._-]{1,120}", 0_u8..32, any::<u32>(),
+                proptest::collection::vec("[a-z$]{1,9}", 0..4)), 0..60),
+        uid_next in 1_000_u32..u32::MAX,
+    ) {
+        let mut view = Snapshot::new(77, false);
+        view.uid_next = uid_next;
+        let mut uid = 0;
+        for (step, name, bits, inode, keywords) in messages {
+            uid += step;
+            let flags = Flags::from_bits(bits).unwrap();
+            let ids = keywords.iter().map(|keyword| view.table.keyword(keyword.as_bytes())).collect();
+            let set = view.table.set(ids);
+            view.push(crate::maildir::Message::restored(uid, 0, inode, set, flags), name.as_bytes());
+        }
+        let large = tempfile::tempdir().unwrap();
+        let stamp = Dir::open(large.path()).unwrap().stamp().unwrap();
+        let stamps = FolderStamps { cur: stamp, new: stamp, keywords: None, db: Some(stamp) };
+        let mut bytes = Vec::new();
+        format::encode(&view, &stamps, false, &mut bytes).unwrap();
+        let (start, mut body) = bytes.split_first_chunk::<LENGTH>().unwrap();
+        let header = Header::parse(start).unwrap();
+        prop_assert!(header.is_of(&stamps, false) && !header.is_of(&stamps, true));
+        prop_assert_eq!(header.size(), Some(bytes.len() as u64));
+        let again = format::read_body(&header, &mut body).unwrap();
+        prop_assert_eq!(image(&again), image(&view));
+    }
+
+    #[test]
+    fn any_octets_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let mut image = b"CIMAPix\x01".to_vec();
+        image.extend_from_slice(&bytes);
+        if let Some((start, mut body)) = image.split_first_chunk::<LENGTH>() {
+            if let Some(header) = Header::parse(start) {
+                let read = header.size() == Some(image.len() as u64);
+                prop_assert!(!read || format::read_body(&header, &mut body).is_none());
+            }
+        }
+    }
+}
