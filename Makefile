@@ -114,7 +114,7 @@ check-manuals:
 	@set -e; for page in $(source)/man/*.[1-8]; do \
 		[ ! -e "$$page" ] || mandoc -Tlint -W warning "$$page"; done
 
-SCRIPTS = configure packaging/*.sh rc-scripts/*.rc.in tests/*.sh tests/*/*.sh .ci/run
+SCRIPTS = configure packaging/*.sh rc-scripts/*.in tests/*.sh tests/*/*.sh .ci/run
 check-scripts:
 	@echo "check: shell scripts"
 	@set -e; for script in $(SCRIPTS); do [ ! -e "$$script" ] || \
@@ -132,6 +132,7 @@ SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool \
 	userdb makeuserdb userdbpw pw2userdb authtest authenumerate authpasswd
 LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog
 RC_SCRIPTS = imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc
+DATA_SCRIPTS = mkimapdcert mkpop3dcert mkdhparams
 SETTINGS = imapd imapd-ssl pop3d pop3d-ssl
 AUTHLIB_PROGRAMS = authdaemond
 authlibdir = $(libexecdir)/courier-authlib
@@ -166,14 +167,22 @@ install: $(BUILT)/.built
 	@$(call substituted,$(source)/rc-scripts/pop3d.rc.in,$(libexecdir)/pop3d.rc,755)
 	@$(call substituted,$(source)/rc-scripts/pop3d.rc.in,$(libexecdir)/pop3d-ssl.rc,755)
 	@$(call substituted,$(source)/rc-scripts/authdaemond.rc.in,$(sbindir)/authdaemond,755)
+	@$(call substituted,$(source)/rc-scripts/mkimapdcert.in,$(datadir)/mkimapdcert,755)
+	@$(call substituted,$(source)/rc-scripts/mkimapdcert.in,$(datadir)/mkpop3dcert,755)
+	@$(call substituted,$(source)/rc-scripts/mkdhparams.in,$(datadir)/mkdhparams,755)
+	$(foreach script,$(DATA_SCRIPTS),ln -sfr '$(D)$(datadir)/$(script)' '$(D)$(sbindir)/$(script)' &&) :
 	@$(call substituted,$(source)/etc/imapd.dist.in,$(sysconfdir)/imapd.dist,600)
 	@$(call substituted,$(source)/etc/imapd-ssl.dist.in,$(sysconfdir)/imapd-ssl.dist,600)
 	@$(call substituted,$(source)/etc/pop3d.dist.in,$(sysconfdir)/pop3d.dist,600)
 	@$(call substituted,$(source)/etc/pop3d-ssl.dist.in,$(sysconfdir)/pop3d-ssl.dist,600)
 	@$(call substituted,$(source)/etc/authdaemonrc.dist.in,$(authdaemonrc).dist,600)
+# Meant to be edited and not merged: what is there stays.
+	@set -e; for file in imapd.cnf pop3d.cnf; do \
+		[ -e "$(D)$(sysconfdir)/$$file" ] || $(INSTALL) -m 600 "$(source)/etc/$$file" '$(D)$(sysconfdir)'; done
 	@set -e; for page in $(source)/man/*.[158]; do \
 		$(INSTALL) -m 644 "$$page" "$(D)$(mandir)/man$${page##*.}"; done
-	ln -sf imapd.rc.8 '$(D)$(mandir)/man8/imapd-ssl.rc.8'
+	for name in imapd-ssl.rc pop3d.rc pop3d-ssl.rc; do ln -sf imapd.rc.8 "$(D)$(mandir)/man8/$$name.8" || exit 1; done
+	ln -sf mkimapdcert.8 '$(D)$(mandir)/man8/mkpop3dcert.8'
 # Who can enter this directory can ask for every password hash: the mail user alone, besides root.
 	$(INSTALL) -d -m 750 '$(D)$(authdaemonvar)'
 	@if [ "$$(id -u)" = 0 ] && id -u '$(mailuser)' >/dev/null 2>&1; then \
@@ -192,12 +201,13 @@ install-configure:
 
 # Live configuration, accounts and certificates stay.
 uninstall:
-	rm -f $(foreach file,$(addprefix $(bindir)/,$(BIN_PROGRAMS)) $(addprefix $(sbindir)/,$(SBIN_PROGRAMS) authdaemond) \
+	rm -f $(foreach file,$(addprefix $(bindir)/,$(BIN_PROGRAMS)) \
+		$(addprefix $(sbindir)/,$(SBIN_PROGRAMS) $(DATA_SCRIPTS) authdaemond) $(addprefix $(datadir)/,$(DATA_SCRIPTS)) \
 		$(addprefix $(libexecdir)/,$(LIBEXEC_PROGRAMS) $(RC_SCRIPTS)) $(addprefix $(authlibdir)/,$(AUTHLIB_PROGRAMS)) \
 		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist,'$(D)$(file)')
 	@for page in $(source)/man/*.[158]; do \
 		rm -f "$(D)$(mandir)/man$${page##*.}/$${page##*/}"; done
-	rm -f '$(D)$(mandir)/man8/imapd-ssl.rc.8'
+	rm -f $(foreach page,imapd-ssl.rc pop3d.rc pop3d-ssl.rc mkpop3dcert,'$(D)$(mandir)/man8/$(page).8')
 	@for directory in '$(D)$(authlibdir)' '$(D)$(libexecdir)' '$(D)$(sbindir)' '$(D)$(bindir)' \
 		'$(D)$(sysconfdir)/imapaccess' '$(D)$(sysconfdir)/shared' '$(D)$(sysconfdir)/shared.tmp' '$(D)$(datadir)' \
 		'$(D)$(mandir)/man1' '$(D)$(mandir)/man5' '$(D)$(mandir)/man8' '$(D)$(mandir)'; do \

@@ -16,6 +16,7 @@ file /usr/include/gdbm.h            | libgdbm-dev      | gdbm-devel       | acce
 file /usr/include/crypt.h           | libcrypt-dev     | libxcrypt-devel  | password hashes of authdaemond
 file /usr/include/security/pam_appl.h | libpam0g-dev    | pam-devel        | system accounts of authdaemond
 file /usr/include/openssl/ssl.h       | libssl-dev       | openssl-devel    | the TLS service
+cmd openssl                         | openssl          | openssl          | mkimapdcert
 cmd mandoc                          | mandoc           | mandoc           | lints the manual pages
 cmd readelf                         | binutils         | binutils         | tests what each program links
 cmd strace                          | strace           | strace           | records file operations for the durability test

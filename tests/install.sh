@@ -30,8 +30,9 @@ daemons_of() { # pids of processes whose program lies in the prefix
 }
 finish() {
     status=$?
-    [ ! -x "$prefix/libexec/imapd.rc" ] || "$prefix/libexec/imapd.rc" stop >/dev/null 2>&1
-    [ ! -x "$prefix/libexec/pop3d.rc" ] || "$prefix/libexec/pop3d.rc" stop >/dev/null 2>&1
+    for script in imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc; do
+        [ ! -x "$prefix/libexec/$script" ] || "$prefix/libexec/$script" stop >/dev/null 2>&1
+    done
     [ ! -x "$prefix/sbin/authdaemond" ] || "$prefix/sbin/authdaemond" stop >/dev/null 2>&1
     [ -z "${listener:-}" ] || kill "$listener" 2>/dev/null
     rm -rf "$root"
@@ -64,12 +65,18 @@ make_quietly install-configure
 (cd "$prefix" && find . ! -name '*.dat*' | sort) >"$root/installed"
 cmp -s "$root/staged" "$root/installed" || failed "DESTDIR and prefix differ: $(diff "$root/staged" "$root/installed")"
 
-port=143 popport=110
+port=143 popport=110 sslport=993 popsslport=995
 if [ -z "${INSTALL_TEST_NETWORK:-}" ]; then
-    popport=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    sed -i "s/^PORT=.*/PORT=127.0.0.1.$popport/" "$prefix/etc/pop3d"
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    # shellcheck disable=SC2046 # four words
+    set -- $(python3 -c 'import socket
+sockets = [socket.socket() for _ in range(4)]
+for s in sockets: s.bind(("127.0.0.1", 0))
+print(*(s.getsockname()[1] for s in sockets))')
+    port=$1 popport=$2 sslport=$3 popsslport=$4
     sed -i "s/^PORT=.*/PORT=127.0.0.1.$port/" "$prefix/etc/imapd"
+    sed -i "s/^PORT=.*/PORT=127.0.0.1.$popport/" "$prefix/etc/pop3d"
+    sed -i "s/^SSLPORT=.*/SSLPORT=127.0.0.1.$sslport/" "$prefix/etc/imapd-ssl"
+    sed -i "s/^SSLPORT=.*/SSLPORT=127.0.0.1.$popsslport/" "$prefix/etc/pop3d-ssl"
     echo "  skipped: port 143 as shipped (not root, or no network namespaces); using $port"
 fi
 
@@ -168,6 +175,71 @@ cp -p "$root/imapd.kept" "$prefix/etc/imapd"
 echo "  imaps without a certificate is refused"
 output=$("$prefix/libexec/imapd-ssl.rc" start 2>&1) && failed "imapd-ssl started without a certificate"
 case $output in *TLS_CERTFILE*) ;; *) failed "imapd-ssl says: $output" ;; esac
+
+if command -v openssl >/dev/null; then
+    echo "  encryption, once there is a certificate"
+    output=$("$prefix/sbin/mkimapdcert") || failed "mkimapdcert"
+    case $output in *'CN'*localhost*) ;; *) failed "mkimapdcert: $output" ;; esac
+    output=$("$prefix/sbin/mkimapdcert") && failed "mkimapdcert overwrites"
+    [ "$output" = "$prefix/share/imapd.pem already exists." ] || failed "mkimapdcert says: $output"
+    printf '%s\n' 'organization = "Example & Sons"' 'cn = "localhost"' 'expiration_days = 90' >"$prefix/etc/pop3d.cnf"
+    output=$("$prefix/sbin/mkpop3dcert") || failed "mkpop3dcert"
+    case $output in *'Example & Sons'*) ;; *) failed "mkpop3dcert ignores the template: $output" ;; esac
+    for file in imapd pop3d; do
+        [ "$(stat -c %a "$prefix/share/$file.pem")" = 600 ] || failed "others can read the key of $file.pem"
+    done
+    "$prefix/sbin/mkdhparams" || failed "mkdhparams"
+    openssl dhparam -in "$prefix/share/dhparams.pem" -noout -check 2>/dev/null || failed "mkdhparams writes rubbish"
+    for days in 25:kept 26:replaced; do
+        echo old >"$prefix/share/dhparams.pem"
+        touch -d "${days%:*} days ago 1 minute ago" "$prefix/share/dhparams.pem"
+        "$prefix/sbin/mkdhparams" || failed "mkdhparams after ${days%:*} days"
+        case ${days#*:}:$(head -n 1 "$prefix/share/dhparams.pem") in
+            kept:old | 'replaced:-----BEGIN DH PARAMETERS-----') ;;
+            *) failed "mkdhparams: parameters ${days%:*} days old are not ${days#*:}" ;;
+        esac
+    done
+
+    for script in imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc; do
+        "$prefix/libexec/$script" start 2>"$root/notes" || { cat "$root/notes" >&2; failed "$script start"; }
+        [ ! -s "$root/notes" ] || failed "$script: $(cat "$root/notes")"
+        "$prefix/libexec/$script" status >/dev/null || failed "$script status"
+        [ -S "$prefix/var/run/${script%.rc}.tls.socket" ] || failed "$script: couriertlsd does not run"
+    done
+    encrypted() { # certificate, more of curl's arguments: reads the message, the server's name is checked
+        curl --silent --show-error --max-time 20 --user 'alice:correct horse' --cacert "$prefix/share/$1.pem" \
+            --connect-to localhost::127.0.0.1: "$2" ${3:+"$3"} 2>&1
+    }
+    read_encrypted() {
+        for arguments in "imapd imap://localhost:$port/INBOX;MAILINDEX=1 --ssl-reqd" \
+            "imapd imaps://localhost:$sslport/INBOX;MAILINDEX=1" \
+            "pop3d pop3://localhost:$popport/1 --ssl-reqd" "pop3d pop3s://localhost:$popsslport/1"; do
+            # shellcheck disable=SC2086
+            output=$(encrypted $arguments)
+            case $output in *Hello.*) ;; *) failed "$1, $arguments: $output" ;; esac
+        done
+    }
+    read_encrypted "with couriertlsd"
+    for file in imapd imapd-ssl pop3d pop3d-ssl; do
+        "$prefix/sbin/courierlogger" -pid="$prefix/var/run/$file.tls.pid" -stop || failed "stopping couriertlsd"
+    done
+    read_encrypted "without couriertlsd"
+    for script in imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc; do
+        "$prefix/libexec/$script" stop || failed "$script stop"
+    done
+    ! "$prefix/libexec/imapd-ssl.rc" status >/dev/null || failed "imapd-ssl.rc status after stop"
+
+    echo "  the shells of other systems"
+    for shell in dash 'busybox sh' bash; do
+        command -v "${shell% *}" >/dev/null || { echo "  skipped: no $shell"; continue; }
+        $shell "$prefix/libexec/imapd-ssl.rc" start 2>"$root/notes" || failed "$shell: start: $(cat "$root/notes")"
+        output=$(encrypted imapd "imaps://localhost:$sslport/INBOX;MAILINDEX=1")
+        case $output in *Hello.*) ;; *) failed "$shell: $output" ;; esac
+        $shell "$prefix/libexec/imapd-ssl.rc" stop || failed "$shell: stop"
+    done
+else
+    echo "  skipped: encryption (no openssl command)"
+fi
 
 "$prefix/sbin/authdaemond" stop || failed "authdaemond stop"
 left=$(daemons_of)

@@ -15,6 +15,7 @@ use courier::handover;
 use courier::sys::fd;
 use courier::sys::log::{Level, log};
 use courier::sys::process::{self, Fork};
+use courier::sys::readiness;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{
@@ -50,6 +51,7 @@ fn serve(paths: &Paths) -> Result<(), String> {
     let path = socket_path(paths);
     let listener =
         listen_at(&path, paths).map_err(|error| format!("{}: {error}", path.display()))?;
+    readiness::report();
     let text = |error: nix::errno::Errno| error.desc().to_owned();
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
