@@ -33,8 +33,18 @@ const SESSION: &[&str] = &[
     "LIST-STATUS",
     "SPECIAL-USE",
     "ESEARCH",
+    "SEARCHRES",
     "WITHIN",
     "MULTIAPPEND",
+];
+
+/// Words of what `IMAP_DISABLETHREADSORT` turns off.
+const THREAD_SORT: &[&str] = &[
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
 ];
 
 /// Words that only imaplogin acts on, besides those of [`Stage::Login`].
@@ -59,6 +69,7 @@ pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> Str
         filled("IMAP_CAPABILITY")
     }
     .unwrap_or_default();
+    let sorts = !filled("IMAP_DISABLETHREADSORT").is_some_and(|value| is_on(&value));
     let hidden = filled("IMAP_CAPABILITY_HIDE").unwrap_or_default();
 
     let mut words: Vec<String> = Vec::new();
@@ -72,11 +83,14 @@ pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> Str
     // A list without it is not one, so it cannot be hidden by leaving it out.
     add("IMAP4rev1");
     for word in configured.split_ascii_whitespace() {
-        if is_true(word) {
+        if is_true(word) || (sorts && is_among(THREAD_SORT, word)) {
             add(word);
         }
     }
     SESSION.iter().for_each(|word| add(word));
+    if sorts {
+        THREAD_SORT.iter().for_each(|word| add(word));
+    }
     match stage {
         Stage::Login {
             starttls,
@@ -105,8 +119,12 @@ pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> Str
 
 /// Whether a word of the administrator's list may be repeated: it names something that is there.
 fn is_true(word: &str) -> bool {
-    let among = |words: &[&str]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
+    let among = |words| is_among(words, word);
     among(SESSION) || among(MECHANISMS) || among(&["IMAP4rev1", "ENABLE", "UTF8=ACCEPT"])
+}
+
+fn is_among(words: &[&str], word: &str) -> bool {
+    words.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
 /// The original's reading of a flag: a leading decimal number that is not 0.
@@ -140,9 +158,16 @@ mod tests {
                    AUTH=DIGEST-MD5 AUTH=PLAIN IDLE";
         assert_eq!(
             list(&[("IMAP_CAPABILITY", old)], Stage::Session),
-            "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE AUTH=PLAIN IDLE ID UNSELECT MOVE LIST-EXTENDED LIST-STATUS \
-             SPECIAL-USE ESEARCH WITHIN MULTIAPPEND LITERAL+ ENABLE UTF8=ACCEPT"
+            "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT AUTH=PLAIN IDLE ID \
+             UNSELECT MOVE LIST-EXTENDED LIST-STATUS SPECIAL-USE ESEARCH SEARCHRES WITHIN MULTIAPPEND SORT=DISPLAY \
+             ESORT LITERAL+ ENABLE UTF8=ACCEPT"
         );
+        let off = [("IMAP_CAPABILITY", old), ("IMAP_DISABLETHREADSORT", "1")];
+        let text = list(&off, Stage::Session);
+        assert!(!text.contains("SORT") && !text.contains("THREAD"));
+        // A negative number is off, as in the original.
+        let on = [("IMAP_DISABLETHREADSORT", "-1")];
+        assert!(list(&on, Stage::Session).contains(" SORT "));
     }
 
     #[test]

@@ -18,4 +18,5 @@ pub mod session;
 pub mod settings;
 pub mod startup;
 pub mod state;
+pub mod threading;
 pub mod writer;

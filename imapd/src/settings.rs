@@ -25,6 +25,8 @@ pub struct Settings {
     pub keywords: bool,
     /// `IMAP_CHECK_ALL_FOLDERS`: `\Marked` and `\Unmarked` for every listed folder.
     pub check_all_folders: bool,
+    /// `IMAP_DISABLETHREADSORT` positive: SORT and THREAD are refused.
+    pub no_thread_sort: bool,
     /// `IMAP_OBSOLETE_CLIENT`: `\Noinferiors` in place of `\HasNoChildren`, no `\HasChildren`.
     pub obsolete_client: bool,
     /// `IMAP_MAILBOX_SANITY_CHECK`: the maildir must belong to the session's uid and gid.
@@ -63,6 +65,7 @@ impl Settings {
             options: AccountOptions(bytes("OPTIONS").unwrap_or_default()),
             keywords: on("IMAP_KEYWORDS"),
             check_all_folders: on("IMAP_CHECK_ALL_FOLDERS"),
+            no_thread_sort: on("IMAP_DISABLETHREADSORT"),
             obsolete_client: on("IMAP_OBSOLETE_CLIENT"),
             sanity_check: number("IMAP_MAILBOX_SANITY_CHECK").is_none_or(|value| value != 0),
             idle_poll: Duration::from_secs(match number("IMAP_IDLE_TIMEOUT") {

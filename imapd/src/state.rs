@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use courier::maildir::{Diff, Error, Flags, Folder, Memory, Message, Snapshot};
 
 use crate::command::fetch::Kept;
-use crate::grammar::sequence::SequenceSet;
+use crate::grammar::sequence::{Ranges, SequenceSet};
 use crate::reply::Reply;
 use crate::writer::Writer;
 
@@ -44,6 +44,8 @@ pub struct Selected {
     pub kept: Option<Kept>,
     /// What is known of the messages without opening them.
     pub memory: Memory,
+    /// UIDs of the last search result that was to be saved: what `$` means (RFC 5182).
+    pub saved: Ranges,
     /// Messages that cannot be numbered have been told of.
     warned_hidden: bool,
     /// When the last refresh ended, and how long it took.
@@ -68,6 +70,7 @@ impl Selected {
             copied: BTreeSet::new(),
             kept: None,
             memory: Memory::default(),
+            saved: Ranges::default(),
             warned_hidden: false,
             refreshed: None,
         }
@@ -80,9 +83,14 @@ impl Selected {
     /// BAD for a message number that does not exist (RFC 9051 section 9, `seq-number`).
     pub fn ranges(&self, set: &SequenceSet, uid: bool) -> Result<Vec<Range<usize>>, Reply> {
         let count = u32::try_from(self.view.len()).unwrap_or(u32::MAX);
-        if uid {
+        if uid || set.is_saved() {
             let largest = self.view.messages().last().map_or(0, Message::uid);
-            let ranges = set.resolve(largest);
+            let resolved = set.resolve(largest);
+            let ranges = if set.is_saved() {
+                &self.saved
+            } else {
+                &resolved
+            };
             return Ok(ranges
                 .ranges()
                 .iter()

@@ -5,14 +5,17 @@
 //!   with CRLF); lookup of part numbers.
 //! - [`structure`]: the tree as ENVELOPE, BODY and BODYSTRUCTURE.
 //! - [`header`], [`params`], [`address`]: fields, parameters, addresses.
+//! - [`subject`], [`message_id`]: base subjects and message ids, for SORT and THREAD.
 //! - [`decode`]: content transfer encodings.
 
 pub mod address;
 pub mod decode;
 pub mod header;
+pub mod message_id;
 pub mod params;
 pub mod scan;
 pub mod structure;
+pub mod subject;
 pub mod tree;
 
 pub use scan::{Scanner, scan};

@@ -3,6 +3,7 @@
 //! - [`base64`]: the lenient decoder for mail (the `base64` crate does everything strict).
 //! - [`casefold`]: what SEARCH compares: case folded, white space collapsed.
 //! - [`charset`]: the one door to character set conversion.
+//! - [`collate`]: what SORT and THREAD compare: `i;unicode-casemap`.
 //! - [`date`]: IMAP dates, INTERNALDATE, the RFC 5322 Date header.
 //! - [`mutf7`]: mailbox names on the wire.
 //! - [`pattern`]: the wildcards of LIST and LSUB.
@@ -12,6 +13,7 @@
 pub mod base64;
 pub mod casefold;
 pub mod charset;
+pub mod collate;
 pub mod date;
 pub mod mutf7;
 pub mod pattern;

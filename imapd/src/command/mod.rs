@@ -6,11 +6,14 @@ pub mod expunge;
 pub mod fetch;
 pub mod list;
 pub mod mailbox;
+mod results;
 pub mod search;
 pub mod select;
 pub mod session;
+pub mod sort;
 pub mod status;
 pub mod store;
+pub mod thread;
 pub mod transfer;
 pub mod trash;
 
@@ -51,9 +54,11 @@ pub fn execute(session: &mut Session, command: Command) -> Executed {
         Command::Rename(from, to) => mailbox::rename(session, &from, &to),
         Command::Search(search) => search::execute(session, &search),
         Command::Select(name) => select::select(session, &name, false),
+        Command::Sort(sort) => sort::execute(session, sort),
         Command::Status(status) => status::execute(session, &status),
         Command::Store(store) => store::execute(session, &store),
         Command::Subscribe(name) => mailbox::subscribe(session, &name),
+        Command::Thread(thread) => thread::execute(session, thread),
         Command::Unselect => select::unselect(session),
         Command::Unsubscribe(name) => mailbox::unsubscribe(session, &name),
     }

@@ -12,17 +12,16 @@ use courier::sys::localtime;
 use courier::text::{charset, date};
 
 use super::fetch::{log_read_error, unix_seconds};
+use super::results::{self, Kind};
 use crate::attempt;
 use crate::content::Content;
-use crate::grammar::search::{
-    DateRelation, Search, SearchField, SearchFlag, SearchKey, SearchResults,
-};
+use crate::grammar::search::{DateRelation, Search, SearchField, SearchFlag, SearchKey};
 use crate::grammar::sequence::Ranges;
 use crate::matching::{self, Needle};
 use crate::recall;
 use crate::reply::{Code, Reply};
 use crate::session::{End, Executed, Session};
-use crate::writer::Writer;
+use crate::state::Selected;
 
 /// Silence after which a client is told that the search goes on.
 const PROGRESS: Duration = Duration::from_secs(10);
@@ -64,7 +63,7 @@ struct Program {
 }
 
 /// A message under test; what has been read of it.
-struct Candidate<'a> {
+pub(super) struct Candidate<'a> {
     folder: &'a Folder,
     view: &'a mut Snapshot,
     memory: &'a mut Memory,
@@ -84,7 +83,7 @@ struct Opened {
 }
 
 /// The message cannot be judged.
-enum Skip {
+pub(super) enum Skip {
     /// Another session removed it.
     Gone,
     Store(Error),
@@ -112,25 +111,63 @@ impl From<std::io::Error> for Skip {
 /// # Errors
 /// The client is gone, or a signal asks for the end.
 pub fn execute(session: &mut Session, search: &Search) -> Executed {
-    if search.charset.is_some() && session.utf8 {
-        return Ok(Reply::bad(
-            "CHARSET is not valid in UTF8 mode as per RFC 6855",
-        ));
+    attempt!(session.selected());
+    let saves = search.results.is_some_and(|results| results.save);
+    if let Err(reply) = check_charset(session, search.charset.as_deref()) {
+        return Ok(results::refused(session, saves, reply));
     }
-    if search
-        .charset
-        .as_deref()
-        .is_some_and(|label| !charset::is_known(label))
-    {
-        return Ok(
-            Reply::no("The requested character set is not supported.").with(Code::BadCharset)
-        );
-    }
-    let selected = attempt!(session.selected());
-    let program = Program::new(search, &selected.view);
     let mut found = Vec::new();
-    let mut changed = Vec::new();
-    let mut unreadable = false;
+    let pass = pass(
+        session,
+        search.charset.as_deref(),
+        &search.key,
+        |candidate| {
+            found.push(candidate.index);
+            Ok(())
+        },
+    )?;
+    results::put(session, Kind::Search, search.uid, search.results, &found);
+    pass.finish(session, search.uid, saves, "SEARCH done.")
+}
+
+fn check_charset(session: &Session, charset: Option<&[u8]>) -> Result<(), Reply> {
+    match charset {
+        Some(_) if session.utf8 => Err(Reply::bad(
+            "CHARSET is not valid in UTF8 mode as per RFC 6855",
+        )),
+        Some(label) if !charset::is_known(label) => Err(unknown_charset()),
+        _ => Ok(()),
+    }
+}
+
+/// The reply to a character set that is not known.
+pub(super) fn unknown_charset() -> Reply {
+    Reply::no("The requested character set is not supported.").with(Code::BadCharset)
+}
+
+/// What came up while the messages were tried.
+pub(super) struct Pass {
+    /// Messages whose flags another session changed.
+    changed: Vec<usize>,
+    unreadable: bool,
+}
+
+/// Tries all messages of the selected mailbox and gives those that match to `found`, in the order of their numbers.
+/// The character set must be known.
+pub(super) fn pass(
+    session: &mut Session,
+    charset: Option<&[u8]>,
+    key: &SearchKey,
+    mut found: impl FnMut(&mut Candidate<'_>) -> Result<(), Skip>,
+) -> Result<Pass, End> {
+    let mut pass = Pass {
+        changed: Vec::new(),
+        unreadable: false,
+    };
+    let Some(selected) = &session.selected else {
+        return Ok(pass);
+    };
+    let program = Program::new(charset, key, selected);
     let mut index = 0;
     let mut last_word = Instant::now();
     let mut last_look = last_word;
@@ -149,19 +186,19 @@ pub fn execute(session: &mut Session, search: &Search) -> Executed {
             in_header: None,
             in_body: None,
         };
-        match candidate.matches(&program.test, &program.needles) {
-            Ok(true) => found.push(if search.uid {
-                message.uid()
-            } else {
-                number(index)
-            }),
-            Ok(false) | Err(Skip::Gone) => {}
+        let tried = match candidate.matches(&program.test, &program.needles) {
+            Ok(true) => found(&mut candidate),
+            Ok(false) => Ok(()),
+            Err(skip) => Err(skip),
+        };
+        match tried {
+            Ok(()) | Err(Skip::Gone) => {}
             Err(Skip::Store(error)) => {
-                unreadable = true;
+                pass.unreadable = true;
                 session.log_error(&error);
             }
             Err(Skip::Read(error)) => {
-                unreadable = true;
+                pass.unreadable = true;
                 log_read_error(session, &error);
             }
         }
@@ -171,7 +208,7 @@ pub fn execute(session: &mut Session, search: &Search) -> Executed {
             .as_ref()
             .and_then(|selected| selected.view.get(index));
         if now.is_some_and(|now| now.flags() != message.flags()) {
-            changed.push(index);
+            pass.changed.push(index);
         }
         index += 1;
         if last_look.elapsed() >= LOOK {
@@ -188,21 +225,31 @@ pub fn execute(session: &mut Session, search: &Search) -> Executed {
     if let Some(selected) = session.selected.as_mut() {
         selected.memory.end();
     }
-    match search.results {
-        None => put_found(&mut session.out, &found),
-        Some(results) => put_extended(&mut session.out, &session.tag, search.uid, results, &found),
-    }
-    if let Some(selected) = session.selected.as_ref() {
-        for index in changed {
-            selected.put_flags_response(&mut session.out, index, search.uid);
+    Ok(pass)
+}
+
+impl Pass {
+    /// Tells of flags that changed, and ends the command. `saves` if the result was to be saved.
+    pub(super) fn finish(
+        self,
+        session: &mut Session,
+        uid: bool,
+        saves: bool,
+        done: &'static str,
+    ) -> Executed {
+        if let Some(selected) = session.selected.as_ref() {
+            for index in self.changed {
+                selected.put_flags_response(&mut session.out, index, uid);
+            }
         }
+        session.out.check()?;
+        Ok(if self.unreadable {
+            let reply = Reply::no("Some messages cannot be read.").with(Code::ServerBug);
+            results::refused(session, saves, reply)
+        } else {
+            Reply::ok(done)
+        })
     }
-    session.out.check()?;
-    Ok(if unreadable {
-        Reply::no("Some messages cannot be read.").with(Code::ServerBug)
-    } else {
-        Reply::ok("SEARCH done.")
-    })
 }
 
 /// `* OK [INPROGRESS ("tag" 20 100)] …` (RFC 9585): the client sees that something happens, and we see a client that
@@ -225,56 +272,19 @@ fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)
 }
 
-/// `* SEARCH 1 2 3`
-fn put_found(out: &mut Writer, found: &[u32]) {
-    out.put(b"* SEARCH");
-    for &number in found {
-        out.put(b" ");
-        out.number(u64::from(number));
-    }
-    out.end_line();
-}
-
-/// `* ESEARCH (TAG "a") UID MIN 1 MAX 3 ALL 1:3 COUNT 3` (RFC 4731).
-fn put_extended(out: &mut Writer, tag: &[u8], uid: bool, results: SearchResults, found: &[u32]) {
-    out.put(b"* ESEARCH (TAG ");
-    out.string(tag, false);
-    out.put(b")");
-    if uid {
-        out.put(b" UID");
-    }
-    for (wanted, name, value) in [
-        (results.min, " MIN ", found.first()),
-        (results.max, " MAX ", found.last()),
-    ] {
-        if let (true, Some(&value)) = (wanted, value) {
-            out.put(name.as_bytes());
-            out.number(u64::from(value));
-        }
-    }
-    if results.all && !found.is_empty() {
-        let mut set = b" ALL ".to_vec();
-        Ranges::from_ascending(found.iter().copied()).encode(&mut set);
-        out.put(&set);
-    }
-    if results.count {
-        out.put(b" COUNT ");
-        out.number(found.len() as u64);
-    }
-    out.end_line();
-}
-
 impl Program {
     /// The character set must be known.
-    fn new(search: &Search, view: &Snapshot) -> Self {
+    fn new(charset: Option<&[u8]>, key: &SearchKey, selected: &Selected) -> Self {
+        let view = &selected.view;
         let mut compiler = Compiler {
-            charset: search.charset.as_deref(),
+            charset,
             count: number(view.len()).saturating_sub(1),
             largest_uid: view.messages().last().map_or(0, Message::uid),
+            saved: &selected.saved,
             now: unix_seconds(SystemTime::now()),
             needles: Vec::new(),
         };
-        let test = compiler.test(&search.key);
+        let test = compiler.test(key);
         Self {
             test,
             needles: compiler.needles,
@@ -286,6 +296,7 @@ struct Compiler<'a> {
     charset: Option<&'a [u8]>,
     count: u32,
     largest_uid: u32,
+    saved: &'a Ranges,
     now: i64,
     needles: Vec<Needle>,
 }
@@ -315,6 +326,9 @@ impl Compiler<'_> {
             },
             SearchKey::New => Test::And(vec![Test::Recent(true), Test::Flags(Flags::SEEN, false)]),
             SearchKey::Keyword(keyword, set) => Test::Keyword(keyword.clone(), *set),
+            SearchKey::Numbers(set) | SearchKey::Uids(set) if set.is_saved() => {
+                Test::Uids(self.saved.clone())
+            }
             SearchKey::Numbers(set) => Test::Numbers(set.resolve(self.count)),
             SearchKey::Uids(set) => Test::Uids(set.resolve(self.largest_uid)),
             SearchKey::Field(field, text) => Test::Field(
@@ -437,14 +451,32 @@ impl Candidate<'_> {
         Ok(&mut self.open()?.content)
     }
 
-    fn internal_date(&mut self) -> Result<i64, Skip> {
+    /// Position in the view.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// INTERNALDATE, Unix time.
+    pub(super) fn internal_date(&mut self) -> Result<i64, Skip> {
+        if self.opened.is_none() {
+            if let Some(known) = self.folder.attributes(self.view, self.index) {
+                return Ok(unix_seconds(known.internal_date));
+            }
+        }
         Ok(unix_seconds(self.open()?.internal_date))
     }
 
     fn is_in_field(&mut self, name: &[u8], needle: &Needle) -> Result<bool, Skip> {
+        if recall::is_remembered(name) {
+            return self.with_remembered(|header| matching::in_field(header, name, needle));
+        }
+        Ok(matching::in_field(self.header()?, name, needle))
+    }
+
+    /// Reads from a header that has at least the fields that are remembered; from the cache, if it has them.
+    pub(super) fn with_remembered<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Result<T, Skip> {
         // Not if the message is open anyway.
-        if self.header.is_none() && recall::is_remembered(name) && self.memory.one_more(self.folder)
-        {
+        if self.header.is_none() && self.memory.one_more(self.folder) {
             let record = self.memory.get(self.folder, self.view, self.index);
             let known = record.and_then(|record| recall::value_in(&record, Field::Headers));
             let made;
@@ -456,10 +488,32 @@ impl Candidate<'_> {
                 }
             };
             if let Some(header) = recall::searchable(value) {
-                return Ok(matching::in_field(header, name, needle));
+                return Ok(read(header));
             }
         }
-        Ok(matching::in_field(self.header()?, name, needle))
+        Ok(read(self.header()?))
+    }
+
+    /// RFC822.SIZE, from the cache if it has it.
+    pub(super) fn octets(&mut self) -> Result<u64, Skip> {
+        if self.opened.is_some() || !self.memory.one_more(self.folder) {
+            return Ok(self.content()?.octets()?);
+        }
+        let known = self
+            .memory
+            .get(self.folder, self.view, self.index)
+            .and_then(|record| recall::value_in(&record, Field::Size))
+            .and_then(|value| value.try_into().ok());
+        if let Some(known) = known {
+            return Ok(u64::from_le_bytes(known));
+        }
+        let opened = self.open()?;
+        let identity = opened.identity;
+        let octets = opened.content.octets()?;
+        let fields = [(Field::Size, &octets.to_le_bytes()[..])];
+        self.memory
+            .add(self.folder, self.view, self.index, identity, &fields);
+        Ok(octets)
     }
 
     /// Remembers the message's header fields, and gives them as they are remembered.

@@ -11,6 +11,7 @@ pub mod list;
 pub mod mailbox;
 pub mod search;
 pub mod sequence;
+pub mod sort;
 pub mod status;
 pub mod store;
 
@@ -66,12 +67,16 @@ pub enum Command {
     Search(search::Search),
     /// `SELECT`.
     Select(Vec<u8>),
+    /// `SORT`, `UID SORT` (RFC 5256), as far as it was understood; a server that does not sort says so in any case.
+    Sort(Result<sort::Sort, SyntaxError>),
     /// `STATUS`.
     Status(status::Status),
     /// `STORE`, `UID STORE`.
     Store(store::Store),
     /// `SUBSCRIBE`.
     Subscribe(Vec<u8>),
+    /// `THREAD`, `UID THREAD` (RFC 5256), likewise.
+    Thread(Result<sort::Thread, SyntaxError>),
     /// `UNSELECT` (RFC 3691).
     Unselect,
     /// `UNSUBSCRIBE`.
@@ -130,7 +135,7 @@ impl Command {
     }
 
     /// ```abnf
-    /// uid = "UID" SP (copy / fetch / search / store / move / "EXPUNGE" SP sequence-set)
+    /// uid = "UID" SP (copy / fetch / search / sort / store / thread / move / "EXPUNGE" SP sequence-set)
     /// ```
     fn selected(name: &[u8], cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Self> {
         match name {
@@ -144,7 +149,9 @@ impl Command {
             b"FETCH" => fetch::Fetch::parse(cursor, uid).map(Self::Fetch),
             b"MOVE" => store::Transfer::parse(cursor, uid).map(Self::Move),
             b"SEARCH" => search::Search::parse(cursor, uid).map(Self::Search),
+            b"SORT" => Ok(Self::Sort(sort::Sort::parse(cursor, uid))),
             b"STORE" => store::Store::parse(cursor, uid).map(Self::Store),
+            b"THREAD" => Ok(Self::Thread(sort::Thread::parse(cursor, uid))),
             _ => Err(SyntaxError::Malformed),
         }
     }
@@ -217,7 +224,8 @@ mod tests {
                 "a ", "UID ", "FETCH ", "SEARCH ", "STORE ", "APPEND ", "LIST ", "STATUS ", "ID ", "1:* ", "(", ")",
                 " ", "\"", "\\", "{3}\r\n", "{3+}\r\nabc", "~{1}\r\nx", "BODY[", "]", "<1.2>", "HEADER.FIELDS ",
                 "NOT ", "OR ", "FROM ", "x", "NIL", "RETURN ", "*", "%", "+FLAGS ", "\\Seen", "1-Jan-2020", ",", ":",
-                "4294967295", "99999999999999999999", "UTF8 (", "INBOX",
+                "4294967295", "99999999999999999999", "UTF8 (", "INBOX", "SORT ", "THREAD ", "REVERSE ", "SUBJECT ",
+                "REFERENCES ", "UTF-8 ", "$", "ALL ",
             ]), 0..40)
         ) {
             parse(words.concat().as_bytes()).ok();

@@ -34,6 +34,8 @@ pub struct SearchResults {
     pub all: bool,
     /// How many.
     pub count: bool,
+    /// The result is kept for `$` (RFC 5182).
+    pub save: bool,
 }
 
 /// A system flag as SEARCH names it.
@@ -127,22 +129,14 @@ impl Search {
     /// ```abnf
     /// search          = "SEARCH" [SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"]
     ///                   [SP "CHARSET" SP astring] 1*(SP search-key)
-    /// search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT"      ; RFC 4731
+    /// search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE"      ; RFC 4731, RFC 5182
     /// ```
     ///
     /// # Errors
     /// Not that.
     pub fn parse(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Self> {
         cursor.space()?;
-        let results = if starts_with_word(cursor, b"RETURN") {
-            cursor.word()?;
-            cursor.space()?;
-            let results = SearchResults::parse(cursor)?;
-            cursor.space()?;
-            Some(results)
-        } else {
-            None
-        };
+        let results = SearchResults::parse(cursor)?;
         let charset = if starts_with_word(cursor, b"CHARSET") {
             cursor.word()?;
             cursor.space()?;
@@ -177,7 +171,22 @@ impl Search {
 }
 
 impl SearchResults {
-    fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
+    /// `RETURN (…)` and the blank behind it, if it is next: in SEARCH and (RFC 5267) in SORT.
+    ///
+    /// # Errors
+    /// An unknown result, or no list.
+    pub fn parse(cursor: &mut Cursor<'_>) -> Parsed<Option<Self>> {
+        if !starts_with_word(cursor, b"RETURN") {
+            return Ok(None);
+        }
+        cursor.word()?;
+        cursor.space()?;
+        let results = Self::list(cursor)?;
+        cursor.space()?;
+        Ok(Some(results))
+    }
+
+    fn list(cursor: &mut Cursor<'_>) -> Parsed<Self> {
         let mut results = Self::default();
         let options = cursor.list(0, |cursor| {
             match cursor.word()?.as_slice() {
@@ -185,6 +194,7 @@ impl SearchResults {
                 b"MAX" => results.max = true,
                 b"ALL" => results.all = true,
                 b"COUNT" => results.count = true,
+                b"SAVE" => results.save = true,
                 _ => return Err(SyntaxError::Malformed),
             }
             Ok(())
@@ -217,7 +227,7 @@ fn search_key(cursor: &mut Cursor<'_>, left: &mut usize) -> Parsed<SearchKey> {
                 .list(1, |cursor| search_key(cursor, left))
                 .map(K::And);
         }
-        Some(b'0'..=b'9' | b'*') => return SequenceSet::parse(cursor).map(K::Numbers),
+        Some(b'0'..=b'9' | b'*' | b'$') => return SequenceSet::parse(cursor).map(K::Numbers),
         _ => {}
     }
     let name = cursor.word()?;
@@ -339,7 +349,10 @@ mod tests {
             })
         );
         assert!(parse(" RETURN (MIN COUNT) CHARSET US-ASCII 1").is_ok());
-        assert!(parse(" RETURN (SAVE) ALL").is_err());
+        assert!(parse(" RETURN (PARTIAL) ALL").is_err());
+        assert!(parse(" RETURN MIN ALL").is_err());
+        let saved = parse(" RETURN (SAVE) $ SEEN").unwrap().results.unwrap();
+        assert!(saved.save && !saved.all);
     }
 
     #[test]

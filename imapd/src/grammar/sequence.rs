@@ -13,7 +13,7 @@ pub enum Number {
 
 /// A set as the client wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SequenceSet(Vec<(Number, Number)>);
+pub struct SequenceSet(Vec<(Number, Number)>, bool);
 
 /// A set with `*` filled in: ascending, disjoint, not adjacent, inclusive ranges.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,11 +24,16 @@ impl SequenceSet {
     /// sequence-set = (seq-number / seq-range) ["," sequence-set]
     /// seq-range    = seq-number ":" seq-number
     /// seq-number   = nz-number / "*"
+    /// sequence-set =/ "$"                        ; RFC 5182
     /// ```
     ///
     /// # Errors
     /// Not a set.
     pub fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
+        if cursor.eat(b'$') {
+            cursor.token()?;
+            return Ok(Self(Vec::new(), true));
+        }
         let mut elements = Vec::new();
         loop {
             let first = Number::parse(cursor)?;
@@ -39,9 +44,14 @@ impl SequenceSet {
             };
             elements.push((first, last));
             if !cursor.eat(b',') {
-                return Ok(Self(elements));
+                return Ok(Self(elements, false));
             }
         }
+    }
+
+    /// True for `$`: the messages that the last SEARCH saved. The other functions see an empty set then.
+    pub fn is_saved(&self) -> bool {
+        self.1
     }
 
     /// The set with `*` standing for `largest`: the number of messages, or the highest UID; 0 in an empty mailbox,
@@ -139,6 +149,19 @@ impl Ranges {
         Self(ranges)
     }
 
+    /// The numbers as ranges in the order given, for results whose order matters (RFC 5267): only numbers that follow
+    /// each other upwards are put together.
+    pub fn in_order(numbers: impl IntoIterator<Item = u32>) -> Self {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for number in numbers {
+            match ranges.last_mut() {
+                Some(last) if last.1.checked_add(1) == Some(number) => last.1 = number,
+                _ => ranges.push((number, number)),
+            }
+        }
+        Self(ranges)
+    }
+
     /// Appends the wire form (`1:3,5`); nothing for an empty set.
     pub fn encode(&self, out: &mut Vec<u8>) {
         for (index, (first, last)) in self.0.iter().enumerate() {
@@ -182,7 +205,18 @@ mod tests {
 
     #[test]
     fn sets_that_are_not() {
-        for text in ["", "0", "1,", ",1", "1:", "a", "4294967296", "1:0", "-1"] {
+        for text in [
+            "",
+            "0",
+            "1,",
+            "1,$",
+            ",1",
+            "1:",
+            "a",
+            "4294967296",
+            "1:0",
+            "-1",
+        ] {
             let mut cursor = Cursor::new(text.as_bytes());
             assert!(
                 SequenceSet::parse(&mut cursor).is_err(),
@@ -199,5 +233,8 @@ mod tests {
         let mut out = Vec::new();
         Ranges::from_ascending([1, 2, 3, 7]).encode(&mut out);
         assert_eq!(out, b"1:3,7");
+        out.clear();
+        Ranges::in_order([5, 2, 3, 1, u32::MAX]).encode(&mut out);
+        assert_eq!(out, b"5,2:3,1,4294967295");
     }
 }

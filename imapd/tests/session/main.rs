@@ -16,4 +16,5 @@ mod idle;
 mod memory;
 mod messages;
 mod search;
+mod sort;
 mod start;
