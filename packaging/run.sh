@@ -1,7 +1,8 @@
 #!/bin/sh
 # A private mail server to try, in the foreground, below ./run: "make run". Account demo, password demo. Ctrl-C ends
 # it and leaves no process behind; the mail stays for the next time.
-#   BUILT=DIR   where the programs are      PORT=N   where to listen on 127.0.0.1 (1143); POP3: 33 below (1110)
+#   BUILT=DIR   where the programs are      PORT=N   where to listen on 127.0.0.1 (1143); POP3: 33 below (1110),
+#                                            IMAP over TLS: 850 above (1993)
 
 set -eu
 
@@ -15,7 +16,7 @@ die() {
     exit 1
 }
 case $PORT in '' | *[!0-9]*) die "PORT=$PORT is not a number" ;; esac
-popport=$((PORT - 33))
+popport=$((PORT - 33)) tlsport=$((PORT + 850))
 
 # The session belongs to whoever called this. root would be refused as an account: an unused uid stands in.
 if [ "$(id -u)" = 0 ]; then
@@ -60,7 +61,8 @@ echo $$ >"$run/pid"
 
 programs=$run/bin
 mkdir -p "$programs" "$run/etc" "$run/home" "$run/state"
-for program in imapd imaplogin pop3d pop3login couriertcpd courierlogger authdaemond maildirmake userdb userdbpw makeuserdb; do
+for program in imapd imaplogin pop3d pop3login couriertcpd courierlogger authdaemond \
+    couriertls couriertlsd maildirmake userdb userdbpw makeuserdb; do
     [ -x "$BUILT/$program" ] || die "$BUILT/$program is missing; run make first"
     # A new file, not new content: what still runs goes on undisturbed.
     cmp -s "$BUILT/$program" "$programs/$program" || {
@@ -97,6 +99,21 @@ password=$(echo demo | "$programs/userdbpw")
 for field in imappw pop3pw; do echo "$password" | "$programs/userdb" demo set "$field"; done
 "$programs/makeuserdb"
 
+# A certificate for one's own eyes. Without one there is no encryption to try.
+certificate=$run/etc/certificate.pem
+if command -v openssl >/dev/null && ! openssl x509 -in "$certificate" -noout -checkend 86400 >/dev/null 2>&1; then
+    if (umask 077 && openssl req -new -x509 -sha256 -days 365 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
+        -keyout "$certificate.key" -out "$certificate.new" 2>"$run/etc/openssl.log"); then
+        cat "$certificate.key" >>"$certificate.new"
+        mv "$certificate.new" "$certificate"
+        [ "$(id -u)" != 0 ] || chown "$mailuser:$mailgroup" "$certificate"
+    else
+        say "no certificate, so no encryption: $(tail -n 1 "$run/etc/openssl.log")"
+    fi
+    rm -f "$certificate.key" "$certificate.new" "$run/etc/openssl.log"
+fi
+
 deliver() { # folder directory, message file, flags
     count=$((count + 1))
     target=$1/cur/$(date -d "$(sed -n 's/^Date: //p; /^$/q' "$2")" +%s).M${count}P$$.demo:2,$3
@@ -128,13 +145,13 @@ if [ ! -d "$run/home/demo/Maildir" ]; then
     mv "$run/home/new" "$run/home/demo"
 fi
 
-# The two daemons, each under a logger that writes to the terminal. couriertcpd makes a process group of its own
+# The daemons, each under a logger that writes to the terminal. couriertcpd makes a process group of its own
 # with all sessions, so Ctrl-C reaches them only through their logger; stopping waits until the last has gone.
-daemon= listener= poplistener= sleeper=
+daemon= listener= poplistener= tlslistener= tlsservice= sleeper=
 stop() {
     trap '' INT TERM HUP
     trap - EXIT
-    for logger in $sleeper $listener $poplistener $daemon; do
+    for logger in $sleeper $listener $poplistener $tlslistener $tlsservice $daemon; do
         kill "$logger" 2>/dev/null || :
         wait "$logger" 2>/dev/null || :
     done
@@ -145,19 +162,37 @@ stop() {
 trap 'stop 1' EXIT
 trap 'echo; stop 0' INT TERM HUP
 
-settings="IMAP_KEYWORDS=1 IMAP_EMPTYTRASH=Trash:7 IMAP_USELOCKS=1 IMAP_IDLE_TIMEOUT=60"
-"$programs/courierlogger" -stderr -name=authdaemond "$programs/authdaemond" &
+couriertls=
+[ ! -f "$certificate" ] || couriertls=$programs/couriertls
+start() { # name in the log, 1 if encrypted from the start, program, its arguments
+    name=$1 tls=$2
+    shift 2
+    # Without COURIERTLS no encryption is offered.
+    exec env -i COURIER_PATHS="$COURIER_PATHS" IMAP_CAPABILITY="IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE AUTH=PLAIN" \
+        IMAP_KEYWORDS=1 IMAP_EMPTYTRASH=Trash:7 IMAP_USELOCKS=1 IMAP_IDLE_TIMEOUT=60 IMAP_TLS="$tls" \
+        IMAP_STARTTLS=YES POP3_STARTTLS=YES COURIERTLS="$couriertls" TLS_CERTFILE="$certificate" TLS_VERIFYPEER=NONE \
+        "$programs/courierlogger" -stderr -name="$name" "$@"
+}
+listen() { # name in the log, 1 if encrypted from the start, port, program, its arguments
+    name=$1 tls=$2 at=$3
+    shift 3
+    start "$name" "$tls" "$programs/couriertcpd" -maxprocs=40 -maxperip=40 -nodnslookup "127.0.0.1.$at" "$@"
+}
+start authdaemond 0 "$programs/authdaemond" &
 daemon=$!
-# shellcheck disable=SC2086
-env -i COURIER_PATHS="$COURIER_PATHS" $settings \
-    IMAP_CAPABILITY="IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE AUTH=PLAIN" \
-    "$programs/courierlogger" -stderr -name=imapd "$programs/couriertcpd" -maxprocs=40 -maxperip=40 \
-    -nodnslookup "127.0.0.1.$PORT" "$programs/imaplogin" "$programs/imapd" Maildir &
+if [ -n "$couriertls" ]; then
+    start couriertlsd 0 "$programs/couriertlsd" &
+    tlsservice=$!
+fi
+listen imapd 0 "$PORT" "$programs/imaplogin" "$programs/imapd" Maildir &
 listener=$!
-env -i COURIER_PATHS="$COURIER_PATHS" \
-    "$programs/courierlogger" -stderr -name=pop3d "$programs/couriertcpd" -maxprocs=40 -maxperip=40 \
-    -nodnslookup "127.0.0.1.$popport" "$programs/pop3login" "$programs/pop3d" Maildir &
+listen pop3d 0 "$popport" "$programs/pop3login" "$programs/pop3d" Maildir &
 poplistener=$!
+if [ -n "$couriertls" ]; then
+    listen imapd-ssl 1 "$tlsport" "$couriertls" -server -tcpd "-user=$mailuser" \
+        "$programs/imaplogin" "$programs/imapd" Maildir &
+    tlslistener=$!
+fi
 
 tries=0
 until curl --silent --max-time 5 --user demo:demo "imap://127.0.0.1:$PORT/" >/dev/null 2>&1; do
@@ -171,21 +206,29 @@ done
 # Nobody asked for this port, so a taken one does not end the rest.
 pop3="  curl -u demo:demo 'pop3://127.0.0.1:$popport/1'"
 kill -0 "$poplistener" 2>/dev/null || pop3="  (no POP3: port $popport is taken)"
+if [ -z "$couriertls" ]; then
+    imaps="  (no encryption: no openssl command)"
+elif kill -0 "$tlslistener" 2>/dev/null; then
+    imaps="  curl --cacert '$certificate' -u demo:demo 'imaps://127.0.0.1:$tlsport/INBOX?ALL'"
+else
+    imaps="  (no IMAP over TLS: port $tlsport is taken)"
+fi
 
 cat <<END
 
-An IMAP server is listening on 127.0.0.1:$PORT; account demo, password demo, no encryption. Try in another terminal:
+An IMAP server is listening on 127.0.0.1:$PORT; account demo, password demo. Try in another terminal:
 
   curl -u demo:demo 'imap://127.0.0.1:$PORT/'
   curl -u demo:demo 'imap://127.0.0.1:$PORT/INBOX;MAILINDEX=3'
   mutt -n -F /dev/null -e 'set ssl_force_tls=no ssl_starttls=no folder=imap://demo:demo@127.0.0.1:$PORT/' -f =INBOX
 $pop3
+$imaps
 
 Its log follows. Ctrl-C stops it; the mail stays in $here/home/demo/Maildir.
 
 END
 
-# Until a signal comes, or one of the two ends by itself. A signal interrupts wait but not sleep.
+# Until a signal comes, or one of the first two ends by itself. A signal interrupts wait but not sleep.
 while kill -0 "$listener" 2>/dev/null && kill -0 "$daemon" 2>/dev/null; do
     sleep 1 &
     sleeper=$!

@@ -53,9 +53,14 @@ stop() {
 start
 grep '^  curl' log >lines
 [ "$(grep -c imap: lines)" = 2 ] || failed "expected two curl lines"
+grep -q imaps: lines || grep -q 'no IMAP over TLS: port\|no openssl command' log || failed "nothing about TLS"
 grep -q pop3: lines || grep -q 'no POP3: port' log || failed "nothing about POP3"
 sh lines >output 2>/dev/null || failed "a printed curl line fails"
 grep -q 'INBOX.Lists' output && grep -q '^Subject: =?iso-8859-1?' output || failed "curl shows something else"
+if grep -q imaps: lines; then
+    grep -q '^\* SEARCH 1 2 3' output || failed "nothing found over TLS"
+    curl -s -k --ssl-reqd -u demo:demo "imap://127.0.0.1:$port/" | grep -q INBOX.Lists || failed "STARTTLS"
+fi
 curl -s -u demo:demo --request 'STORE 1 +FLAGS (\Flagged)' "imap://127.0.0.1:$port/INBOX" >/dev/null
 stop
 start

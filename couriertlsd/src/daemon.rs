@@ -125,8 +125,7 @@ fn listening_process(
     listener: OwnedFd,
     loader: OwnedFd,
 ) -> Result<(), String> {
-    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
-        .map_err(|errno| errno.desc().to_owned())?;
+    // The signals stay blocked: they reach the whole process group, but it is the loader that decides when to end.
     // Before the privileges go: the authorities for client certificates may be readable by root only.
     let mut service = Service::new(Arc::clone(settings), wanted, material, listener, loader)?;
     become_user(&paths.mailuser.to_string_lossy())?;

@@ -18,6 +18,7 @@ use courier::sys::process::{self, Fork};
 use courier::sys::{fd, pass, sandbox};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::socket::{SockFlag, accept4};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use openssl::ssl::SslContext;
@@ -170,6 +171,15 @@ impl Service {
         match process::fork() {
             Ok(Fork::Parent(_)) => Ok(()),
             Ok(Fork::Child) => {
+                // The listening process leaves the end to the loader; that of a connection can be ended by itself.
+                if let Err(errno) =
+                    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+                {
+                    log(
+                        Level::Err,
+                        format_args!("couriertlsd: sigprocmask: {errno}"),
+                    );
+                }
                 self.serve_connection(client, &request, descriptors, &context);
                 process::exit_now(0)
             }
