@@ -128,7 +128,7 @@ deps:
 # ---- installing ----------------------------------------------------------------------------------------------
 
 BIN_PROGRAMS = imapd pop3d maildirmake makedat makeimapaccess couriertls
-SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool \
+SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool maildircheck \
 	userdb makeuserdb userdbpw pw2userdb authtest authenumerate authpasswd
 LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog
 RC_SCRIPTS = imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc

@@ -23,6 +23,7 @@ mod append;
 mod arrive;
 pub mod cache;
 mod change;
+pub mod check;
 mod copy;
 mod error;
 mod filename;

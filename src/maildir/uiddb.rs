@@ -11,6 +11,8 @@
 //! given. It is rewritten only when UIDNEXT passes it, which its slack of [`SLACK`] makes rare; the original ignores
 //! it. Only a folder without both files gets a new UIDVALIDITY.
 
+pub(crate) mod faults;
+
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt;

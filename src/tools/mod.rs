@@ -1,3 +1,4 @@
 //! Bodies of the command-line tools; `src/bin` only parses options and calls in here.
 
+pub mod maildircheck;
 pub mod maildirmake;

@@ -11,6 +11,7 @@
 mod index;
 mod record;
 mod segment;
+mod verify;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -28,6 +29,7 @@ use index::Index;
 use record::{ALIGN, HEADER_LEN, Header};
 pub use record::{Field, Key, Record};
 use segment::{Health, Segment};
+pub(crate) use verify::is_whole;
 
 /// Name of the file in the folder directory; segments add a dot and a unique part.
 pub const FILE_NAME: &str = "courierimapcache";

@@ -7,6 +7,7 @@
 //! is never changed in place: a new one is renamed over it. A failure to write it never fails a command.
 
 mod format;
+mod verify;
 
 use std::io::{self, BufWriter, Read as _, Write as _};
 
@@ -18,6 +19,7 @@ use super::folder::{Folder, Inner};
 use super::options::Sync;
 use super::snapshot::{FolderStamps, Snapshot};
 use format::{Header, LENGTH};
+pub(crate) use verify::is_whole;
 
 /// The file's name in the folder.
 pub(crate) const NAME: &[u8] = b"courierimapindex";
