@@ -20,8 +20,8 @@ pub fn execute(session: &mut Session) -> Executed {
     // The watch comes before the look at the folder, so that nothing falls between them.
     let mut watch = session
         .selected
-        .as_ref()
-        .map(|selected| Watch::new(&selected.folder));
+        .as_mut()
+        .map(|selected| Watch::new(&selected.folder, &mut selected.view));
     let mut again = session.refresh(false);
     loop {
         session.out.flush()?;

@@ -55,6 +55,7 @@ pub struct Selected {
 impl Drop for Selected {
     fn drop(&mut self) {
         self.memory.finish(&self.view);
+        self.folder.close(&mut self.view);
     }
 }
 

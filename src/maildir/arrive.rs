@@ -11,7 +11,7 @@ use super::scan::Reading;
 use crate::sys::log::{Level, log};
 
 /// Longest base name that is numbered as it is: flags and the original's keyword files must fit behind it.
-const BASE_MAX: usize = 240;
+pub(crate) const BASE_MAX: usize = 240;
 
 impl Folder {
     /// A file in `new` whose base name `cur` has already: the same file is unlinked there (a move was cut short), a

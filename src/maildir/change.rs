@@ -87,6 +87,7 @@ impl Folder {
         change: &Change,
     ) -> Result<Outcome> {
         let inner = &*self.inner;
+        self.attend(snapshot);
         let mut outcome = Outcome::default();
         let mut finder = Finder::default();
         let mut renamed = false;
@@ -211,6 +212,7 @@ impl Folder {
     /// The first failure; messages before it are gone.
     pub fn expunge(&self, snapshot: &mut Snapshot, indexes: &[usize]) -> Result<Outcome> {
         let inner = &*self.inner;
+        self.attend(snapshot);
         let mut outcome = Outcome::default();
         let mut finder = Finder::default();
         let mut removed = false;

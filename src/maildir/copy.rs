@@ -155,6 +155,7 @@ impl Folder {
         to: &Self,
         keep: Keep,
     ) -> Result<Copied> {
+        self.attend(snapshot);
         let copied = self.copy(snapshot, indexes, to, keep)?;
         let mut finder = Finder::default();
         for (uid, _) in &copied.uids {

@@ -44,6 +44,25 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
+    /// Of no file: what is remembered so is always different.
+    pub(crate) const NEVER: Self = Self {
+        device: 0,
+        inode: 0,
+        size: -1,
+        mtime: (0, 0),
+        ctime: (0, 0),
+    };
+
+    /// True if it is of the file with this device and inode.
+    pub(crate) fn is_file(&self, device: u64, inode: u64) -> bool {
+        (self.device, self.inode) == (device, inode)
+    }
+
+    /// The size that the file had.
+    pub(crate) fn size(&self) -> u64 {
+        u64::try_from(self.size).unwrap_or(0)
+    }
+
     pub(crate) fn of(stat: &FileStat) -> Self {
         Self {
             device: stat.st_dev,

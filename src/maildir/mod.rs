@@ -32,6 +32,7 @@ mod files;
 mod fixture;
 mod flags;
 mod folder;
+mod follow;
 mod index;
 mod keyword_files;
 mod keywords;
@@ -51,6 +52,7 @@ mod subscribe;
 mod uiddb;
 mod uidvalidity;
 mod watch;
+mod witness;
 
 pub use append::{Appended, Delivery, Details, Pending};
 pub use change::{Action, Change, Outcome};

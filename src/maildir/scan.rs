@@ -150,16 +150,38 @@ impl Folder {
     /// As for [`Self::scan`], and `Recreated` when the mailbox is not the same any more; the snapshot is unchanged
     /// then.
     pub fn rescan(&self, snapshot: &mut Snapshot) -> Result<Diff> {
+        let witness = snapshot.witness.clone();
+        // What woke somebody before this moment is found now.
+        let failed = witness
+            .as_ref()
+            .is_some_and(|witness| witness.woke().is_err());
+        if failed {
+            snapshot.attended = false;
+            snapshot.settled = false;
+        }
+        let mut diff = self.refresh(snapshot)?;
+        let woke = witness.is_some_and(|witness| witness.woke().unwrap_or(false));
+        if woke && diff.again.is_none() {
+            diff.again = Some(self.inner.window());
+        }
+        Ok(diff)
+    }
+
+    fn refresh(&self, snapshot: &mut Snapshot) -> Result<Diff> {
         if !self.is_changed(snapshot)? {
             self.save_index(snapshot);
             return Ok(Diff::default());
+        }
+        self.attend(snapshot);
+        if let Some(diff) = self.follow(snapshot)? {
+            return Ok(diff);
         }
         let mode = if snapshot.read_only {
             Mode::ReadOnly
         } else {
             Mode::ReadWrite
         };
-        let fresh = self.collect(mode, Some(snapshot))?;
+        let mut fresh = self.collect(mode, Some(snapshot))?;
         if fresh.uid_validity != snapshot.uid_validity {
             return Err(Error::new(
                 ErrorKind::Recreated,
@@ -171,8 +193,10 @@ impl Folder {
         if !fresh.settled {
             diff.again = Some(self.inner.window());
         }
+        fresh.witness = snapshot.witness.take();
+        fresh.index_rests = snapshot.index_rests;
         *snapshot = fresh;
-        self.save_index(snapshot);
+        self.attend(snapshot);
         Ok(diff)
     }
 
@@ -184,7 +208,11 @@ impl Folder {
         if !snapshot.settled || snapshot.hidden.is_some() {
             return Ok(true);
         }
-        Ok(snapshot.stamps != Some(self.stamps()?))
+        if snapshot.stamps != Some(self.stamps()?) {
+            return Ok(true);
+        }
+        let witness = snapshot.witness.as_ref().filter(|_| snapshot.attended);
+        Ok(witness.is_some_and(|witness| witness.has_seen()))
     }
 
     pub(crate) fn stamps(&self) -> Result<FolderStamps> {
@@ -506,6 +534,7 @@ impl Folder {
                     .now()
                     .is_some_and(|now| !stamp.is_racy(now, self.inner.window()))
             });
+        view.surplus = db.len() != view.len();
         view.stamps = listing.stamps.map(|(cur, new)| FolderStamps {
             cur,
             new,

@@ -1,14 +1,17 @@
 //! One session's view of one folder: the messages in UID order with their flags and keywords, and what changed
 //! between two views. Names of files live in one arena and never leave the store.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::error::Error;
 use super::filename;
 use super::files::Stamp;
 use super::flags::Flags;
 use super::keywords::{KeywordSet, KeywordTable};
+use super::witness::Witness;
 
 /// One message of a [`Snapshot`]. Its position there plus one is its IMAP sequence number.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +129,14 @@ impl Message {
         self.inode = Self::fold_inode(inode);
     }
 
+    pub(crate) fn has_news(&self) -> bool {
+        self.state & NEWS != 0
+    }
+
+    pub(crate) fn clear_news(&mut self) {
+        self.set(NEWS, false);
+    }
+
     /// Notes a change by others; one noted before stays.
     pub(crate) fn set_news(&mut self, news: bool) {
         self.set(NEWS, news || self.state & NEWS != 0);
@@ -176,6 +187,15 @@ pub struct Snapshot {
     pub(crate) highest: u32,
     /// The folder index has been made of this view, or this view of it.
     pub(crate) indexed: bool,
+    /// The index is not written again before this.
+    pub(crate) index_rests: Option<Instant>,
+    /// The UID database has entries of messages that are not in here.
+    pub(crate) surplus: bool,
+    pub(crate) witness: Option<Arc<Witness>>,
+    /// The witness has seen all that happened in `cur` since this view was read.
+    pub(crate) attended: bool,
+    /// The UID database, so that its inode stays its own.
+    pub(crate) pinned: Option<Arc<File>>,
 }
 
 impl Snapshot {
@@ -193,6 +213,11 @@ impl Snapshot {
             read_only,
             highest: 0,
             indexed: false,
+            index_rests: None,
+            surplus: false,
+            witness: None,
+            attended: false,
+            pinned: None,
         }
     }
 
@@ -390,6 +415,20 @@ impl Snapshot {
         if self.waste > 65536 && self.waste > self.names.len() / 2 {
             self.compact();
         }
+    }
+
+    /// Takes the messages at these indexes out.
+    pub(crate) fn take_out(&mut self, gone: &BTreeSet<usize>) {
+        let mut waste = 0;
+        for message in gone.iter().filter_map(|index| self.messages.get(*index)) {
+            waste += self.name(message).len() + 1;
+        }
+        self.waste += waste;
+        let mut index = 0;
+        self.messages.retain(|_| {
+            index += 1;
+            !gone.contains(&(index - 1))
+        });
     }
 
     fn compact(&mut self) {

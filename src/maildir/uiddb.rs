@@ -35,6 +35,9 @@ const SLACK: u32 = 1000;
 /// Largest file read: far above a million messages with names of 255 bytes.
 const LIMIT: u64 = 1 << 30;
 
+/// More than this at the end is read with the rest.
+const TAIL: u64 = 256 * 1024;
+
 /// Digits of UIDNEXT as we write it: fixed, so that it can be raised in place.
 const NEXT_DIGITS: usize = 10;
 
@@ -55,6 +58,17 @@ pub(crate) struct UidDb {
     pub(crate) needs_repair: bool,
     /// The UIDVALIDITY is a new one that is on no disk yet: nobody may be told.
     pub(crate) unsettled: bool,
+}
+
+/// The end of a database.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    pub(crate) uid_validity: u32,
+    pub(crate) uid_next: u32,
+    /// UIDs and base names, ascending.
+    pub(crate) entries: Vec<(u32, Vec<u8>)>,
+    /// Of the file when it was read.
+    pub(crate) stamp: Stamp,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -215,6 +229,56 @@ impl UidDb {
             stamp: Some(Stamp::of(&stat)),
             partial: true,
             ..Self::default()
+        }))
+    }
+
+    /// Reads what was appended to the file since it looked as `before` says and UIDNEXT was `uid_next`. `None` if
+    /// that is not all that happened to it. The caller makes sure that it is the same file.
+    pub(crate) fn read_since(dir: &Dir, before: &Stamp, uid_next: u32) -> Result<Option<Tail>> {
+        let Some((file, stat)) = dir.open_file(NAME)? else {
+            return Ok(None);
+        };
+        let stamp = Stamp::of(&stat);
+        let failed = |error: std::io::Error| Error::std("read", &dir.path_of(NAME), &error);
+        let mut start = [0_u8; 128];
+        let length = file.read_at(&mut start, 0).map_err(failed)?;
+        let header = parse_header(start.get(..length).unwrap_or_default());
+        let Some((uid_validity, Some(next))) = header else {
+            return Ok(None);
+        };
+        // From the line feed before it on.
+        let Some(from) = before.size().checked_sub(1) else {
+            return Ok(None);
+        };
+        let Some(grown) = stamp
+            .size()
+            .checked_sub(from)
+            .filter(|grown| *grown <= TAIL)
+        else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0_u8; usize::try_from(grown).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, from).map_err(failed)?;
+        let Some(lines) = bytes.strip_prefix(b"\n") else {
+            return Ok(None);
+        };
+        let mut entries: Vec<(u32, Vec<u8>)> = Vec::new();
+        let mut last = uid_next.saturating_sub(1);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let parsed = line.strip_suffix(b"\n").and_then(parse_line);
+            match parsed {
+                Some((uid, name)) if uid > last && uid < next => {
+                    last = uid;
+                    entries.push((uid, name.to_vec()));
+                }
+                _ => return Ok(None),
+            }
+        }
+        Ok((next >= uid_next).then_some(Tail {
+            uid_validity,
+            uid_next: next,
+            entries,
+            stamp,
         }))
     }
 

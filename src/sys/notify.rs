@@ -1,13 +1,27 @@
 //! Directory change notification: one inotify instance.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
-/// Watches directories for names that come, go or change. Events are not told apart: something changed, look.
+/// One of a notifier's watched directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched(WatchDescriptor);
+
+/// A name in a watched directory came or went.
+#[derive(Debug)]
+pub struct Event {
+    /// Where.
+    pub directory: Watched,
+    /// The name; `None` when something else happened: events were lost, or the directory is not watched any more.
+    pub name: Option<OsString>,
+}
+
+/// Watches directories for names that come, go or change.
 #[derive(Debug)]
 pub struct Notifier {
     inotify: Inotify,
@@ -27,14 +41,13 @@ impl Notifier {
     ///
     /// # Errors
     /// ENOSPC when the user has no watches left, ENOENT, EACCES.
-    pub fn watch(&self, directory: &Path) -> io::Result<()> {
+    pub fn watch(&self, directory: &Path) -> io::Result<Watched> {
         let events = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_FROM
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_ONLYDIR;
-        self.inotify.add_watch(directory, events)?;
-        Ok(())
+        Ok(Watched(self.inotify.add_watch(directory, events)?))
     }
 
     /// The descriptor that becomes readable when something changed.
@@ -48,11 +61,27 @@ impl Notifier {
     /// Those of read(2).
     pub fn drain(&self) -> io::Result<bool> {
         let mut any = false;
+        self.events(|_| any = true)?;
+        Ok(any)
+    }
+
+    /// Takes all pending events.
+    ///
+    /// # Errors
+    /// Those of read(2).
+    pub fn events(&self, mut each: impl FnMut(Event)) -> io::Result<()> {
         loop {
             match self.inotify.read_events() {
-                Ok(events) if events.is_empty() => return Ok(any),
-                Ok(_) => any = true,
-                Err(Errno::EAGAIN) => return Ok(any),
+                Ok(events) if events.is_empty() => return Ok(()),
+                Ok(events) => {
+                    for event in events {
+                        each(Event {
+                            directory: Watched(event.wd),
+                            name: event.name,
+                        });
+                    }
+                }
+                Err(Errno::EAGAIN) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }

@@ -10,13 +10,13 @@ mod format;
 mod verify;
 
 use std::io::{self, BufWriter, Read as _, Write as _};
+use std::time::Instant;
 
 use nix::errno::Errno;
 
 use super::error::{Error, Result};
 use super::files::Dir;
 use super::folder::{Folder, Inner};
-use super::options::Sync;
 use super::snapshot::{FolderStamps, Snapshot};
 use format::{Header, LENGTH};
 pub(crate) use verify::is_whole;
@@ -24,7 +24,9 @@ pub(crate) use verify::is_whole;
 /// The file's name in the folder.
 pub(crate) const NAME: &[u8] = b"courierimapindex";
 /// Folders with fewer messages are listed faster than an index is kept.
-const WORTH: usize = 200;
+pub(crate) const WORTH: usize = 200;
+/// A session that changes a folder time and again spends at most one part in so many on its index.
+const SHARE: u32 = 50;
 
 /// Opens the index if it is the owner's, and nobody else can write or read it.
 fn open(dir: &Dir) -> Option<(std::fs::File, u64)> {
@@ -55,21 +57,27 @@ impl Folder {
     /// are the same.
     pub(crate) fn save_index(&self, view: &mut Snapshot) {
         let inner = &self.inner;
-        if view.indexed
+        if view.index_rests.is_some_and(|rests| Instant::now() < rests)
+            || view.indexed
             || view.read_only
             || !view.settled
             || view.hidden.is_some()
+            || view.surplus
             || view.len() < WORTH
         {
             return;
         }
         let Some(stamps) = view.stamps else { return };
-        // The others are known not to be racy, or the view were not settled.
-        let settled = stamps.db.is_some_and(|db| {
-            inner
-                .now()
-                .is_some_and(|now| !db.is_racy(now, inner.window()))
-        });
+        let Some(now) = inner.now() else { return };
+        let settled = [
+            Some(stamps.cur),
+            Some(stamps.new),
+            stamps.keywords,
+            stamps.db,
+        ]
+        .iter()
+        .flatten()
+        .all(|stamp| !stamp.is_racy(now, inner.window()));
         let ours = nix::sys::stat::fstat(&inner.dir)
             .is_ok_and(|stat| stat.st_uid == nix::unistd::geteuid().as_raw());
         let whole = view
@@ -81,8 +89,20 @@ impl Folder {
         }
         // Tried once per state of the folder, whatever comes of it.
         view.indexed = true;
+        let began = Instant::now();
         if let Err(error) = write(inner, view, &stamps) {
             self.warn(&error);
+        }
+        let now = Instant::now();
+        view.index_rests = Some(now + now.duration_since(began).saturating_mul(SHARE));
+    }
+
+    /// Ends the use of a view: the folder is left with an index if it is at rest.
+    pub fn close(&self, view: &mut Snapshot) {
+        view.index_rests = None;
+        // A folder that cannot be looked at has no use for one.
+        if !view.indexed && matches!(self.is_changed(view), Ok(false)) {
+            self.save_index(view);
         }
     }
 }
@@ -95,12 +115,8 @@ fn write(inner: &Inner, view: &Snapshot, stamps: &FolderStamps) -> Result<()> {
     let written = (|| -> io::Result<()> {
         let mut out = BufWriter::with_capacity(64 * 1024, &file);
         format::encode(view, stamps, inner.network, &mut out)?;
-        out.flush()?;
-        drop(out);
-        if options.sync != Sync::Never {
-            nix::unistd::fdatasync(&file)?;
-        }
-        Ok(())
+        // Not synced: what a crash leaves of it is recognised by its checksum, and clients wait for this.
+        out.flush()
     })()
     .map_err(|error| Error::std("write", &path, &error))
     .and_then(|()| inner.tmp.replace(&unique, &inner.dir, NAME));

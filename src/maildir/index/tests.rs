@@ -62,6 +62,7 @@ impl Large {
             }
             settle();
             self.folder.rescan(&mut view).unwrap();
+            self.folder.close(&mut view);
         }
         panic!("no index is written");
     }
@@ -307,7 +308,7 @@ fn step(large: &Large, view: &mut Snapshot, kind: u8, pick: usize, serial: usize
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     #[test]
     fn with_and_without_index_the_folder_is_the_same(

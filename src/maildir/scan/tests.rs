@@ -395,7 +395,7 @@ fn a_watch_wakes_for_changes_of_messages_and_keywords() {
     mailbox.put("cur/1.a:2,", "x\n");
     let folder = mailbox.inbox();
     let mut view = folder.scan(Mode::ReadWrite).unwrap();
-    let mut watch = crate::maildir::Watch::new(&folder);
+    let mut watch = crate::maildir::Watch::new(&folder, &mut view);
     if watch.fd().is_none() {
         return;
     }
