@@ -1,7 +1,8 @@
 //! What is remembered of a folder's messages between sessions: the message cache, asked by position in a snapshot.
 //!
-//! A hit costs no system call: the file's name and inode are known from the listing, its size from its name. Nothing
-//! in here ever fails a command. Somebody else's folder has no memory: what that owner could have written into the
+//! A hit costs no system call: the file's name and inode are known from the listing, its size from its name. Where
+//! the name promises no size (`,S=`, which our own deliveries have) it costs a stat, which then is most of the cost.
+//! Nothing in here ever fails a command. Somebody else's folder has no memory: what that owner could have written into the
 //! file would go to the client as it is.
 
 use std::io::ErrorKind;
