@@ -2,11 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as SocketName, UnixListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub(crate) const COURIERTCPD: &str = env!("CARGO_BIN_EXE_couriertcpd");
@@ -35,10 +38,34 @@ pub(crate) fn skip(why: &str) {
     writeln!(std::io::stderr().lock(), "skipped: {why}").unwrap();
 }
 
+/// A port that nobody listens on and no other test is given while this process lives: below the range the kernel
+/// takes ports of outgoing connections from, and reserved by the name of an abstract socket.
 pub(crate) fn free_port() -> u16 {
-    let socket = TcpListener::bind("[::]:0").unwrap();
-    socket.local_addr().unwrap().port()
+    static RESERVED: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    let mut reserved = RESERVED.lock().unwrap();
+    let start = std::process::id().wrapping_mul(61);
+    let candidates = (0..PORTS)
+        .map(|step| start.wrapping_add(step))
+        .map(|number| 15_000 + (number % PORTS) as u16);
+    for port in candidates {
+        let name = SocketName::from_abstract_name(format!("courier-test-port-{port}")).unwrap();
+        let Ok(reservation) = UnixListener::bind_addr(&name) else {
+            continue;
+        };
+        let in_use = |address: IpAddr| {
+            let error = TcpListener::bind((address, port)).err();
+            error.is_some_and(|error| error.kind() == ErrorKind::AddrInUse)
+        };
+        if !in_use(Ipv4Addr::UNSPECIFIED.into()) && !in_use(Ipv6Addr::UNSPECIFIED.into()) {
+            reserved.push(reservation);
+            return port;
+        }
+    }
+    panic!("no free port");
 }
+
+/// How many ports tests choose from.
+const PORTS: u32 = 15_000;
 
 /// Whether somebody listens on `port`, found without connecting.
 pub(crate) fn listening(port: u16) -> bool {
@@ -223,7 +250,11 @@ pub(crate) fn output(mut command: Command) -> (i32, String, String) {
 }
 
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
-    with_timeout(TcpStream::connect(address).unwrap())
+    try_connect(address).unwrap()
+}
+
+pub(crate) fn try_connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    TcpStream::connect(address).map(with_timeout)
 }
 
 fn with_timeout(stream: TcpStream) -> TcpStream {
@@ -235,7 +266,7 @@ pub(crate) fn read_all(mut stream: TcpStream) -> String {
     let mut text = String::new();
     match stream.read_to_string(&mut text) {
         Ok(_) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => text,
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => text,
         Err(error) => panic!("reading the connection: {error}"),
     }
 }

@@ -5,8 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use nix::sys::signal::Signal;
 
 use crate::fixture::{
-    COURIERTCPD, Tcpd, command, connect, eventually, free_port, listening, read_all, run, send,
-    skip,
+    COURIERTCPD, Tcpd, command, eventually, free_port, read_all, run, send, skip, try_connect,
 };
 
 /// Serves `list` with `options` and asks every address in turn.
@@ -20,15 +19,14 @@ fn answers(options: &[&str], list: &str, ask: &[SocketAddr]) -> Vec<String> {
         "echo $TCPLOCALIP $TCPLOCALPORT $TCPREMOTEIP",
     ]);
     let mut child = command(COURIERTCPD, &arguments).spawn().unwrap();
-    for address in ask {
-        eventually("couriertcpd", || {
-            assert!(child.try_wait().unwrap().is_none(), "couriertcpd ended");
-            listening(address.port()).then_some(())
-        });
-    }
     let answers = ask
         .iter()
-        .map(|&address| read_all(connect(address)))
+        .map(|address| {
+            read_all(eventually("couriertcpd", || {
+                assert!(child.try_wait().unwrap().is_none(), "couriertcpd ended");
+                try_connect(*address).ok()
+            }))
+        })
         .collect();
     send(child.id(), Signal::SIGTERM);
     child.wait().unwrap();

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{SocketAddr as SocketName, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, User, chown, getgid, getuid};
@@ -460,16 +462,31 @@ fn name_of_gid() -> Result<String, Error> {
         .ok_or_else(|| Error::Skipped("our gid has no name in group".to_owned()))
 }
 
-/// A port that nobody listened on a moment ago. The kernel hands out ephemeral ports in turn, so it stays free for
-/// long enough.
+/// A port that nobody listens on and no other test is given while this process lives: below the range the kernel
+/// takes ports of outgoing connections from, and reserved by the name of an abstract socket.
 ///
 /// # Errors
-/// The kernel has none.
+/// All are taken.
 pub fn free_port() -> Result<u16, Error> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    static RESERVED: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    let mut reserved = RESERVED.lock().unwrap_or_else(PoisonError::into_inner);
+    let start = std::process::id().wrapping_mul(61);
+    for step in 0..PORTS {
+        let port = 15_000 + u16::try_from(start.wrapping_add(step) % PORTS).unwrap_or(0);
+        let name = SocketName::from_abstract_name(format!("courier-test-port-{port}"))?;
+        let Ok(reservation) = UnixListener::bind_addr(&name) else {
+            continue;
+        };
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            reserved.push(reservation);
+            return Ok(port);
+        }
+    }
+    Err(Error::new("no free port"))
 }
+
+/// How many ports tests choose from.
+const PORTS: u32 = 15_000;
 
 /// Whether something listens on `port`, without making a connection that a server would log and count.
 pub fn listening(port: u16) -> bool {
