@@ -58,9 +58,13 @@ M: six
 ! login
 C: a SELECT INBOX
 S~: a OK <any>
-C: b SORT (SUBJECT) UTF-8 ALL
-S: * SORT 3 5 6 1 2 4
-S: b OK <any>
+# differs: where the keys are the same, the original has the last first (5.0.13)
+ours C: b SORT (SUBJECT) UTF-8 ALL
+ours S: * SORT 3 5 6 1 2 4
+ours S: b OK <any>
+ref C: b SORT (SUBJECT) UTF-8 ALL
+ref S: * SORT 3 5 6 4 2 1
+ref S: b OK <any>
 C: c SORT (REVERSE DATE) UTF-8 ALL
 S: * SORT 6 5 4 2 1 3
 S: c OK <any>
