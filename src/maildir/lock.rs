@@ -149,12 +149,14 @@ impl Drop for Lock<'_> {
         let Some(lock) = self.held.take() else {
             return;
         };
-        held().remove(&lock.identity);
+        // The file first: one that is there and not known as ours is a leftover, which another thread takes away,
+        // and then this would remove the lock of whoever came next.
         if ours {
             if let Err(error) = self.tmp.remove(LOCK) {
                 log(Level::Err, format_args!("{error}"));
             }
         }
+        held().remove(&lock.identity);
     }
 }
 
@@ -281,10 +283,9 @@ fn break_stale(tmp: &Dir, options: &Options) -> Result<bool> {
     let ours = tmp
         .stat(BREAK)?
         .is_some_and(|stat| (stat.st_dev, stat.st_ino) == breaker.identity);
+    let removed = if ours { tmp.remove(BREAK) } else { Ok(()) };
     held().remove(&breaker.identity);
-    if ours {
-        tmp.remove(BREAK)?;
-    }
+    removed?;
     if matches!(result, Ok(true)) {
         log(
             Level::Info,
@@ -460,5 +461,30 @@ mod tests {
             });
             assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         }
+    }
+
+    /// A release must not look like a leftover to another thread at any moment.
+    #[test]
+    fn threads_that_come_and_go_never_hold_it_together() {
+        let (dir, tmp) = folder();
+        let options = Options {
+            lock_wait: Duration::from_secs(30),
+            ..options()
+        };
+        let inside = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    for _ in 0..60 {
+                        let lock = Lock::acquire(&tmp, &options).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        assert!(lock.is_ours().unwrap());
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }
