@@ -2,7 +2,7 @@
 //!
 //! The administrator's `IMAP_CAPABILITY` comes first, as always, but a word that names something this server does
 //! not do is left out of it: a client that believes it gets errors. What the server does is added, whatever an old
-//! configuration file says. `IMAP_CAPABILITY_HIDE` names words to keep silent about.
+//! configuration file says. `IMAP_CAPABILITY_OFF` names words to keep silent about.
 
 /// Where in the session the list is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ const SESSION: &[&str] = &[
     "SEARCHRES",
     "WITHIN",
     "MULTIAPPEND",
+    "BINARY",
+    "STATUS=SIZE",
 ];
 
 /// Words of what `IMAP_DISABLETHREADSORT` turns off.
@@ -45,6 +47,7 @@ const THREAD_SORT: &[&str] = &[
     "ESORT",
     "THREAD=ORDEREDSUBJECT",
     "THREAD=REFERENCES",
+    "THREAD=REFS",
 ];
 
 /// Words that only imaplogin acts on, besides those of [`Stage::Login`].
@@ -70,17 +73,24 @@ pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> Str
     }
     .unwrap_or_default();
     let sorts = !filled("IMAP_DISABLETHREADSORT").is_some_and(|value| is_on(&value));
-    let hidden = filled("IMAP_CAPABILITY_HIDE").unwrap_or_default();
+    let hidden = filled("IMAP_CAPABILITY_OFF").unwrap_or_default();
+    let limit = filled("IMAP_APPENDLIMIT").and_then(|value| append_limit(value.as_bytes()));
 
     let mut words: Vec<String> = Vec::new();
     let mut add = |word: &str| {
         let same = |other: &str| other.eq_ignore_ascii_case(word);
         let known = words.iter().any(|other| same(other));
-        if !known && !hidden.split_ascii_whitespace().any(same) {
+        // A word with a value is known by its name.
+        let name = word
+            .split_once("APPENDLIMIT=")
+            .map_or(word, |_| "APPENDLIMIT");
+        let is_hidden = |other: &str| same(other) || other.eq_ignore_ascii_case(name);
+        let off = hidden.split([' ', '\t', ';']).any(is_hidden);
+        // A list without it is not one.
+        if !known && (!off || word == "IMAP4rev1") {
             words.push(word.to_owned());
         }
     };
-    // A list without it is not one, so it cannot be hidden by leaving it out.
     add("IMAP4rev1");
     for word in configured.split_ascii_whitespace() {
         if is_true(word) || (sorts && is_among(THREAD_SORT, word)) {
@@ -88,6 +98,10 @@ pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> Str
         }
     }
     SESSION.iter().for_each(|word| add(word));
+    match limit {
+        Some(limit) => add(&format!("APPENDLIMIT={limit}")),
+        None => add("APPENDLIMIT"),
+    }
     if sorts {
         THREAD_SORT.iter().for_each(|word| add(word));
     }
@@ -127,6 +141,13 @@ fn is_among(words: &[&str], word: &str) -> bool {
     words.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
+/// `IMAP_APPENDLIMIT`: octets of the largest message that APPEND takes (RFC 7889); `None` for no limit of ours.
+pub fn append_limit(value: &[u8]) -> Option<u64> {
+    let digits = value.trim_ascii();
+    let digits = std::str::from_utf8(digits).ok()?;
+    digits.parse().ok().filter(|&limit| limit > 0)
+}
+
 /// The original's reading of a flag: a leading decimal number that is not 0.
 pub fn is_on(value: &str) -> bool {
     value
@@ -159,8 +180,8 @@ mod tests {
         assert_eq!(
             list(&[("IMAP_CAPABILITY", old)], Stage::Session),
             "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT AUTH=PLAIN IDLE ID \
-             UNSELECT MOVE LIST-EXTENDED LIST-STATUS SPECIAL-USE ESEARCH SEARCHRES WITHIN MULTIAPPEND SORT=DISPLAY \
-             ESORT LITERAL+ ENABLE UTF8=ACCEPT"
+             UNSELECT MOVE LIST-EXTENDED LIST-STATUS SPECIAL-USE ESEARCH SEARCHRES WITHIN MULTIAPPEND BINARY \
+             STATUS=SIZE APPENDLIMIT SORT=DISPLAY ESORT THREAD=REFS LITERAL+ ENABLE UTF8=ACCEPT"
         );
         let off = [("IMAP_CAPABILITY", old), ("IMAP_DISABLETHREADSORT", "1")];
         let text = list(&off, Stage::Session);
@@ -190,10 +211,34 @@ mod tests {
             ("IMAP_TLS", "1"),
             ("IMAP_CAPABILITY", "IMAP4rev1"),
             ("IMAP_CAPABILITY_TLS", "IMAP4rev1 AUTH=PLAIN"),
-            ("IMAP_CAPABILITY_HIDE", "move idle"),
+            ("IMAP_CAPABILITY_OFF", "move idle;appendlimit IMAP4REV1"),
+            ("IMAP_APPENDLIMIT", "5000"),
         ];
         let text = list(&settings, Stage::Session);
         assert!(text.starts_with("IMAP4rev1 AUTH=PLAIN UIDPLUS"));
-        assert!(!text.contains("MOVE") && !text.contains("IDLE"));
+        assert!(!text.contains("MOVE") && !text.contains("IDLE") && !text.contains("APPENDLIMIT"));
+        let text = list(&[("IMAP_APPENDLIMIT", "5000")], Stage::Session);
+        assert!(text.contains(" APPENDLIMIT=5000 "));
+        let text = list(&[("IMAP_APPENDLIMIT", "0")], Stage::Session);
+        assert!(text.contains(" APPENDLIMIT "));
+    }
+
+    #[test]
+    fn every_word_can_be_hidden_and_none_comes_twice() {
+        let all = list(&[], Stage::Session);
+        let doubled = format!("{} {}", all.to_lowercase(), all);
+        let text = list(&[("IMAP_CAPABILITY", &doubled)], Stage::Session);
+        let mut words: Vec<String> = text.split(' ').map(str::to_ascii_uppercase).collect();
+        let count = words.len();
+        words.sort();
+        words.dedup();
+        assert_eq!(words.len(), count, "{text}");
+        for word in all.split(' ').filter(|word| *word != "IMAP4rev1") {
+            let text = list(
+                &[("IMAP_CAPABILITY_OFF", word), ("IMAP_CAPABILITY", &all)],
+                Stage::Session,
+            );
+            assert!(!text.split(' ').any(|shown| shown == word), "{word}");
+        }
     }
 }

@@ -68,6 +68,8 @@ pub enum Code {
     TryCreate,
     /// The server cannot do this with this message or setting now.
     Unavailable,
+    /// The content transfer encoding is not known, or cannot be kept (RFC 3516).
+    UnknownCte,
 }
 
 impl Reply {
@@ -141,6 +143,7 @@ impl Code {
             Self::TooBig => b"TOOBIG",
             Self::TryCreate => b"TRYCREATE",
             Self::Unavailable => b"UNAVAILABLE",
+            Self::UnknownCte => b"UNKNOWN-CTE",
         };
         out.put(word);
         match self {

@@ -388,7 +388,18 @@ impl Session {
 
     /// The capability list of this session.
     pub fn capability(&self) -> String {
-        capability(Settings::text, Stage::Session)
+        let account = self.settings.options.value("imapcapabilityoff");
+        let setting = |name: &str| {
+            let value = Settings::text(name);
+            match (name, account) {
+                ("IMAP_CAPABILITY_OFF", Some(account)) => {
+                    let account = String::from_utf8_lossy(account);
+                    Some(format!("{} {account}", value.unwrap_or_default()))
+                }
+                _ => value,
+            }
+        };
+        capability(setting, Stage::Session)
     }
 }
 

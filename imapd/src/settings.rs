@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use courier::maildir::FolderName;
 
-use crate::capability::is_on;
+use crate::capability::{append_limit, is_on};
 
 /// Settings of one session (contract: imapd 2, config 3).
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ pub struct Settings {
     pub log_deletions: bool,
     /// `OUTBOX`: name on disk (`.Outbox`) of the folder whose messages are to be sent.
     pub outbox: Option<Vec<u8>>,
+    /// `IMAP_APPENDLIMIT`: octets of the largest message that APPEND takes; `None` for no limit.
+    pub append_limit: Option<u64>,
     /// `IMAP_ID_FIELDS`: 1 version, 2 operating system, 4 its release.
     pub id_fields: u32,
 }
@@ -81,6 +83,7 @@ impl Settings {
             log_deletions: filled("IMAP_LOG_DELETIONS")
                 .is_some_and(|value| value.first() != Some(&b'0')),
             outbox: filled("OUTBOX"),
+            append_limit: filled("IMAP_APPENDLIMIT").and_then(|value| append_limit(&value)),
             id_fields: number("IMAP_ID_FIELDS").unwrap_or(0),
         }
     }
@@ -102,16 +105,18 @@ impl AccountOptions {
     /// True if the option is set to a number that is not 0, or to something that begins with `t`, `T`, `y` or `Y`.
     /// The first entry of a name counts (contract: authdaemon 7).
     pub fn is_set(&self, name: &str) -> bool {
-        self.0
-            .split(|&byte| byte == b',')
-            .find_map(|entry| {
-                let entry = entry.trim_ascii_start();
-                entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
-            })
-            .is_some_and(|value| {
-                matches!(value.first(), Some(b't' | b'T' | b'y' | b'Y'))
-                    || is_on(&String::from_utf8_lossy(value))
-            })
+        self.value(name).is_some_and(|value| {
+            matches!(value.first(), Some(b't' | b'T' | b'y' | b'Y'))
+                || is_on(&String::from_utf8_lossy(value))
+        })
+    }
+
+    /// The value of the first entry of this name.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        self.0.split(|&byte| byte == b',').find_map(|entry| {
+            let entry = entry.trim_ascii_start();
+            entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+        })
     }
 }
 

@@ -120,6 +120,15 @@ impl Gatherer {
         sink.finish()
     }
 
+    /// Threads by references only, in the order of their newest messages (REFS).
+    #[must_use]
+    pub fn by_references_alone(self) -> Threads {
+        let items = self.items();
+        let mut sink = Sink::new(self.entries);
+        sink.by_references_alone(&items);
+        sink.finish()
+    }
+
     /// Steps 2 and 3 of REFERENCES: of each message the message above it, dummies left out; of those without one, the
     /// topmost dummy.
     fn items(&self) -> Vec<Item> {

@@ -96,15 +96,22 @@ fn begin(
     before: usize,
 ) -> Result<Delivery, Reply> {
     match literal.size {
-        None => return Err(Reply::no("The message is too large.").with(Code::TooBig)),
+        None => return Err(too_big()),
         // RFC 3502: an empty message cancels the command.
         Some(0) => return Err(Reply::no("An empty message cannot be stored.").with(Code::Cannot)),
-        Some(_) => {}
+        Some(size) => match session.settings.append_limit {
+            Some(limit) if size > limit => return Err(too_big()),
+            _ => {}
+        },
     }
     if before >= MAX_MESSAGES {
         return Err(Reply::no("Too many messages in one command.").with(Code::Limit));
     }
     folder.deliver().map_err(|error| failed(session, &error))
+}
+
+fn too_big() -> Reply {
+    Reply::no("The message is too large.").with(Code::TooBig)
 }
 
 /// Takes a message's bytes. They are read to their end even if they cannot be stored.
@@ -119,11 +126,18 @@ fn receive(
     }
     let mut written: Result<(), Error> = Ok(());
     let size = literal.size.unwrap_or(0);
+    let mut has_nul = false;
     session.input.stream(size, &mut session.out, |bytes| {
+        has_nul = has_nul || memchr::memchr(0, bytes).is_some();
         if written.is_ok() {
             written = delivery.write_wire(bytes);
         }
     })?;
+    // RFC 3516 section 4.4: a maildir keeps lines, not octets, so binary content would not come back as it was.
+    if has_nul && message.binary {
+        let reply = Reply::no("Messages with NUL octets cannot be stored as they are.");
+        return Ok(Err(reply.with(Code::UnknownCte)));
+    }
     let details = Details {
         flags: flags(&message.flags),
         keywords: keywords(&message.flags, session.settings.keywords),

@@ -10,18 +10,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use courier::maildir::cache::Field;
 use courier::maildir::{Action, Change, ErrorKind, Flags, Memory};
-use courier::mime::structure::{self, Text};
-use courier::sys::localtime;
+use courier::mime::structure::Text;
 use courier::sys::log::{Level, log};
-use courier::text::date;
 
-use crate::account::Counters;
+use super::{binary, items};
 use crate::attempt;
 use crate::content::Content;
-use crate::grammar::fetch::{Fetch, FetchItem, Partial, Section, SectionText};
+use crate::grammar::fetch::{Fetch, FetchItem};
 use crate::recall::{self, Recall};
 use crate::reply::{Code, Reply};
-use crate::section::Extract;
 use crate::session::{End, Executed, Session};
 use crate::state::Selected;
 use crate::writer::Writer;
@@ -81,6 +78,8 @@ enum Fetched {
     Gone,
     /// Its file cannot be read.
     Unreadable,
+    /// A part is encoded in a way that is not known.
+    UnknownEncoding,
 }
 
 /// FETCH.
@@ -121,7 +120,7 @@ fn all(
     ranges: Vec<Range<usize>>,
     single: bool,
 ) -> Executed {
-    let (mut gone, mut unreadable) = (false, false);
+    let (mut gone, mut unreadable, mut unknown) = (false, false, false);
     let mut scratch = Vec::new();
     let mut last_look = Instant::now();
     for index in ranges.into_iter().flatten() {
@@ -132,6 +131,7 @@ fn all(
             Fetched::Sent => {}
             Fetched::Gone => gone = true,
             Fetched::Unreadable => unreadable = true,
+            Fetched::UnknownEncoding => unknown = true,
         }
         session.out.check()?;
         // Not for what costs next to nothing.
@@ -144,6 +144,8 @@ fn all(
     }
     Ok(if unreadable {
         Reply::no("Some messages cannot be read.").with(Code::ServerBug)
+    } else if unknown {
+        Reply::no("The encoding is not known.").with(Code::UnknownCte)
     } else if gone {
         // RFC 2180 section 4.1.2: the others were answered.
         Reply::no("Some of the messages no longer exist.").with(Code::ExpungeIssued)
@@ -176,6 +178,7 @@ impl<'a> Plan<'a> {
                 matches!(
                     item,
                     FetchItem::Section { peek: false, .. }
+                        | FetchItem::Binary { peek: false, .. }
                         | FetchItem::Rfc822
                         | FetchItem::Rfc822Text
                 )
@@ -215,6 +218,8 @@ fn need(item: &FetchItem) -> Need {
         FetchItem::Body
         | FetchItem::BodyStructure
         | FetchItem::Section { .. }
+        | FetchItem::Binary { .. }
+        | FetchItem::BinarySize { .. }
         | FetchItem::Rfc822
         | FetchItem::Rfc822Text => Need::Structure,
     }
@@ -260,7 +265,7 @@ fn recalled(
             out.put(b" ");
         }
         if let (FetchItem::InternalDate, Some(attributes)) = (item, internal_date) {
-            put_internal_date(out, attributes.internal_date);
+            items::put_internal_date(out, attributes.internal_date);
             continue;
         }
         let value = |recall: &Recall<'_>| recall::value_in(record.as_ref()?, recall.field);
@@ -296,6 +301,7 @@ fn one(
     };
     let mut kept = None;
     let mut made = Made::new();
+    let mut decoded = Vec::new();
     if plan.need > Need::Nothing {
         let mut opened = match open(selected, index) {
             Ok(opened) => opened,
@@ -307,6 +313,14 @@ fn one(
         };
         match read(plan, &mut opened.content) {
             Ok(values) => made = values,
+            Err(error) => {
+                log_read_error(session, &error);
+                return Ok(unreadable(&mut session.out, index));
+            }
+        }
+        match binary::prepare(&plan.items, &mut opened.content) {
+            Ok(Ok(prepared)) => decoded = prepared,
+            Ok(Err(binary::UnknownEncoding)) => return Ok(Fetched::UnknownEncoding),
             Err(error) => {
                 log_read_error(session, &error);
                 return Ok(unreadable(&mut session.out, index));
@@ -339,8 +353,22 @@ fn one(
             session.counters.headers = session.counters.headers.saturating_add(octets);
             continue;
         }
+        let decoded = decoded.get(number).and_then(Option::as_ref);
         let result = match kept.as_mut() {
-            Some(kept) => put_content_item(out, &mut session.counters, plan, item, kept),
+            Some(kept) if decoded.is_some() => decoded.map_or(Ok(false), |decoded| {
+                let content = &mut kept.content;
+                decoded
+                    .put(out, &mut session.counters, content)
+                    .map(|()| true)
+            }),
+            Some(kept) => items::put_content_item(
+                out,
+                &mut session.counters,
+                plan.text,
+                item,
+                &mut kept.content,
+                kept.internal_date,
+            ),
             None => Ok(false),
         };
         match result {
@@ -465,111 +493,6 @@ fn put_view_item(out: &mut Writer, selected: &Selected, index: usize, item: &Fet
             selected.put_flags(out, message);
         }
     }
-}
-
-/// Writes an item that comes from the file; false if it is none.
-fn put_content_item(
-    out: &mut Writer,
-    counters: &mut Counters,
-    plan: &Plan<'_>,
-    item: &FetchItem,
-    kept: &mut Kept,
-) -> io::Result<bool> {
-    const WHOLE: Section = Section {
-        part: Vec::new(),
-        text: None,
-    };
-    let content = &mut kept.content;
-    let mut buffer = Vec::new();
-    match item {
-        FetchItem::Flags | FetchItem::Uid => return Ok(false),
-        FetchItem::InternalDate => put_internal_date(out, kept.internal_date),
-        FetchItem::Rfc822Size => {
-            out.put(b"RFC822.SIZE ");
-            out.number(content.octets()?);
-        }
-        FetchItem::Envelope => {
-            let tree = content.head()?;
-            buffer.extend_from_slice(b"ENVELOPE ");
-            structure::envelope(tree, tree.root(), plan.text, &mut buffer);
-        }
-        FetchItem::Body | FetchItem::BodyStructure => {
-            let extended = matches!(item, FetchItem::BodyStructure);
-            buffer.extend_from_slice(if extended {
-                b"BODYSTRUCTURE "
-            } else {
-                b"BODY "
-            });
-            structure::body(content.tree()?, extended, plan.text, &mut buffer);
-        }
-        FetchItem::Section {
-            section, partial, ..
-        } => {
-            buffer.extend_from_slice(b"BODY");
-            section.encode(&mut buffer);
-            if let Some(partial) = partial {
-                buffer.extend_from_slice(format!("<{}>", partial.start).as_bytes());
-            }
-            put_section(out, counters, content, &buffer, section, *partial)?;
-            buffer.clear();
-        }
-        FetchItem::Rfc822 => put_section(out, counters, content, b"RFC822", &WHOLE, None)?,
-        FetchItem::Rfc822Header => {
-            let section = Section {
-                text: Some(SectionText::Header),
-                ..WHOLE
-            };
-            put_section(out, counters, content, b"RFC822.HEADER", &section, None)?;
-        }
-        FetchItem::Rfc822Text => {
-            let section = Section {
-                text: Some(SectionText::Text),
-                ..WHOLE
-            };
-            put_section(out, counters, content, b"RFC822.TEXT", &section, None)?;
-        }
-    }
-    out.put(&buffer);
-    Ok(true)
-}
-
-fn put_internal_date(out: &mut Writer, time: SystemTime) {
-    let unix = unix_seconds(time);
-    out.text(format_args!(
-        "INTERNALDATE \"{}\"",
-        date::format_imap(unix, localtime::offset_minutes(unix))
-    ));
-}
-
-/// Writes a section as a literal.
-fn put_section(
-    out: &mut Writer,
-    counters: &mut Counters,
-    content: &mut Content,
-    label: &[u8],
-    section: &Section,
-    partial: Option<Partial>,
-) -> io::Result<()> {
-    let target = if section.is_own_header() {
-        section.locate_in_own(content.header()?)
-    } else {
-        section.locate(content.tree()?)
-    };
-    let extract = Extract::prepare(content, target, partial)?;
-    out.put(label);
-    out.put(b" ");
-    out.literal_header(extract.octets());
-    let mut fetched = 0_u64;
-    extract.send(content, |bytes| {
-        fetched += (bytes.len() - memchr::memchr_iter(b'\n', bytes).count()) as u64;
-        out.put(bytes);
-    })?;
-    if section.is_header() {
-        counters.headers = counters.headers.saturating_add(fetched);
-    } else {
-        counters.body = counters.body.saturating_add(fetched);
-    }
-    Ok(())
 }
 
 /// Logs that a message's file cannot be read, though it could be opened.

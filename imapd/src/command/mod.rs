@@ -2,14 +2,17 @@
 //! returns its tagged reply; untagged responses go to the session's writer.
 
 pub mod append;
+mod binary;
 pub mod expunge;
 pub mod fetch;
+mod items;
 pub mod list;
 pub mod mailbox;
 mod results;
 pub mod search;
 pub mod select;
 pub mod session;
+mod size;
 pub mod sort;
 pub mod status;
 pub mod store;

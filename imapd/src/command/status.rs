@@ -30,6 +30,12 @@ pub fn put(
     let name = FolderName::from_full(full).unwrap_or_default();
     let folder = session.maildir.folder(&name)?;
     let status = folder.status()?;
+    let octets = if items.contains(&StatusItem::Size) {
+        super::size::octets(session, &folder)?
+    } else {
+        0
+    };
+    let limit = session.settings.append_limit;
     let out = &mut session.out;
     out.put(b"* STATUS ");
     out.string(wire, session.utf8);
@@ -42,6 +48,8 @@ pub fn put(
         StatusItem::UidValidity,
         StatusItem::Unseen,
         StatusItem::Deleted,
+        StatusItem::Size,
+        StatusItem::AppendLimit,
     ];
     let mut separator: &[u8] = b"";
     for item in order.into_iter().filter(|item| items.contains(item)) {
@@ -49,6 +57,10 @@ pub fn put(
         separator = b" ";
         out.put(item.name().as_bytes());
         out.put(b" ");
+        if let (StatusItem::AppendLimit, None) = (item, limit) {
+            out.put(b"NIL");
+            continue;
+        }
         out.number(match item {
             StatusItem::Messages => status.messages as u64,
             StatusItem::Recent => status.recent as u64,
@@ -56,6 +68,8 @@ pub fn put(
             StatusItem::UidValidity => u64::from(status.uid_validity),
             StatusItem::Unseen => status.unseen as u64,
             StatusItem::Deleted => status.deleted as u64,
+            StatusItem::Size => octets,
+            StatusItem::AppendLimit => limit.unwrap_or(0),
         });
     }
     out.put(b")\r\n");

@@ -1,4 +1,4 @@
-//! THREAD and UID THREAD (RFC 5256). How threads are found is in [`crate::threading`].
+//! THREAD and UID THREAD (RFC 5256; REFS: draft-ietf-morg-inthread). How threads are found is in [`crate::threading`].
 
 use courier::maildir::Message;
 use courier::mime::header::{Fields, Known};
@@ -22,23 +22,24 @@ pub fn execute(session: &mut Session, thread: Result<Thread, SyntaxError>) -> Ex
     let thread = attempt!(thread.map_err(malformed));
     attempt!(session.selected());
     attempt!(check_charset(session, &thread.charset));
-    let with_references = thread.algorithm == Algorithm::References;
+    let with_references = thread.algorithm != Algorithm::OrderedSubject;
     let mut gatherer = Gatherer::default();
     let pass = search::pass(session, Some(&thread.charset), &thread.key, |candidate| {
         let (mut headers, sent) =
             candidate.with_remembered(|header| read(header, with_references))?;
         headers.sent = match sent {
-            Some(sent) => sent,
-            None => candidate.internal_date()?,
+            // REFS goes by the internal date.
+            Some(sent) if thread.algorithm != Algorithm::Refs => sent,
+            _ => candidate.internal_date()?,
         };
         let number = u32::try_from(candidate.index()).unwrap_or(u32::MAX);
         gatherer.add(number, &headers);
         Ok(())
     })?;
-    let threads = if with_references {
-        gatherer.by_references()
-    } else {
-        gatherer.by_subject()
+    let threads = match thread.algorithm {
+        Algorithm::OrderedSubject => gatherer.by_subject(),
+        Algorithm::References => gatherer.by_references(),
+        Algorithm::Refs => gatherer.by_references_alone(),
     };
     if let Some(selected) = &session.selected {
         let view = &selected.view;

@@ -26,6 +26,8 @@ pub struct AppendMessage {
     pub date: Option<DateTime>,
     /// The literal stands in `UTF8 (…)` (RFC 6855), so `)` follows it.
     pub utf8: bool,
+    /// It comes as a literal8 (RFC 3516), which may hold NULs.
+    pub binary: bool,
     /// Bytes of the message.
     pub size: u64,
 }
@@ -75,7 +77,7 @@ impl AppendMessage {
             cursor.expect(b'~')?;
             message.utf8 = true;
         } else {
-            cursor.eat(b'~');
+            message.binary = cursor.eat(b'~');
         }
         message.size = literal_header(cursor)?;
         if cursor.rest().is_empty() {

@@ -23,6 +23,20 @@ pub struct Fetch {
 pub enum FetchItem {
     /// `BODY` without a section: the structure without extension data.
     Body,
+    /// `BINARY[…]` and `BINARY.PEEK[…]` (RFC 3516).
+    Binary {
+        /// `BINARY.PEEK`: leave `\Seen` alone.
+        peek: bool,
+        /// Part numbers; empty for the message itself.
+        part: Vec<u32>,
+        /// `<start.count>`, of the decoded octets.
+        partial: Option<Partial>,
+    },
+    /// `BINARY.SIZE[…]`.
+    BinarySize {
+        /// Part numbers; empty for the message itself.
+        part: Vec<u32>,
+    },
     /// `BODYSTRUCTURE`.
     BodyStructure,
     /// `BODY[…]` and `BODY.PEEK[…]`.
@@ -239,7 +253,9 @@ fn field_name(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
 /// ```abnf
 /// fetch-att = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822" [".HEADER" / ".SIZE" / ".TEXT"] /
 ///             "BODY" ["STRUCTURE"] / "UID" / "BODY" section ["<" number "." nz-number ">"] /
-///             "BODY.PEEK" section ["<" number "." nz-number ">"]
+///             "BODY.PEEK" section ["<" number "." nz-number ">"] /
+///             "BINARY" [".PEEK"] section-binary [partial] / "BINARY.SIZE" section-binary     ; RFC 3516
+/// section-binary = "[" [section-part] "]"
 /// ```
 fn fetch_att(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Parsed<()> {
     use FetchItem as Item;
@@ -275,6 +291,14 @@ fn fetch_att(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Parsed<()> 
                 Item::Body
             }
         }
+        b"BINARY" | b"BINARY.PEEK" => Item::Binary {
+            peek: name != b"BINARY",
+            part: section_binary(cursor)?,
+            partial: partial(cursor)?,
+        },
+        b"BINARY.SIZE" => Item::BinarySize {
+            part: section_binary(cursor)?,
+        },
         b"BODYSTRUCTURE" => Item::BodyStructure,
         b"ENVELOPE" => Item::Envelope,
         b"FLAGS" => Item::Flags,
@@ -288,6 +312,13 @@ fn fetch_att(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Parsed<()> 
     };
     items.push(item);
     Ok(())
+}
+
+fn section_binary(cursor: &mut Cursor<'_>) -> Parsed<Vec<u32>> {
+    match Section::parse(cursor)? {
+        Section { part, text: None } => Ok(part),
+        _ => Err(SyntaxError::Malformed),
+    }
 }
 
 /// ```abnf
@@ -384,6 +415,11 @@ mod tests {
             " 1 BODY[",
             " 1 BODY[]<0.",
             " 1 BODY.PEEK",
+            " 1 BINARY",
+            " 1 BINARY[HEADER]",
+            " 1 BINARY[1.MIME]",
+            " 1 BINARY.SIZE[1]<0.5>",
+            " 1 BINARY.SIZE",
             " 1 NONSENSE",
             " 1 FLAGS UID",
             " 1 (FLAGS",

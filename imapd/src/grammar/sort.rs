@@ -74,6 +74,8 @@ pub enum Algorithm {
     OrderedSubject,
     /// By References and In-Reply-To, then by base subject.
     References,
+    /// By References and In-Reply-To alone, the threads by their newest messages.
+    Refs,
 }
 
 impl Sort {
@@ -135,7 +137,7 @@ impl Thread {
     /// What follows `THREAD`.
     /// ```abnf
     /// thread     = "THREAD" SP thread-alg SP search-criteria
-    /// thread-alg = "ORDEREDSUBJECT" / "REFERENCES"
+    /// thread-alg = "ORDEREDSUBJECT" / "REFERENCES" / "REFS"
     /// ```
     ///
     /// # Errors
@@ -145,6 +147,7 @@ impl Thread {
         let algorithm = match cursor.word()?.as_slice() {
             b"ORDEREDSUBJECT" => Algorithm::OrderedSubject,
             b"REFERENCES" => Algorithm::References,
+            b"REFS" => Algorithm::Refs,
             _ => return Err(SyntaxError::Malformed),
         };
         let (charset, key) = search_criteria(cursor)?;

@@ -18,6 +18,10 @@ pub enum StatusItem {
     Unseen,
     /// `DELETED`: how many have `\Deleted` (RFC 9051).
     Deleted,
+    /// `SIZE`: octets of all messages (RFC 8438).
+    Size,
+    /// `APPENDLIMIT`: octets of the largest message that may be added (RFC 7889).
+    AppendLimit,
 }
 
 /// `STATUS`.
@@ -64,7 +68,8 @@ pub fn status_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<StatusItem>> {
 
 impl StatusItem {
     /// ```abnf
-    /// status-att = "MESSAGES" / "RECENT" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN" / "DELETED"
+    /// status-att = "MESSAGES" / "RECENT" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN" / "DELETED" /
+    ///              "SIZE" / "APPENDLIMIT"
     /// ```
     fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
         Ok(match cursor.word()?.as_slice() {
@@ -74,6 +79,8 @@ impl StatusItem {
             b"UIDVALIDITY" => Self::UidValidity,
             b"UNSEEN" => Self::Unseen,
             b"DELETED" => Self::Deleted,
+            b"SIZE" => Self::Size,
+            b"APPENDLIMIT" => Self::AppendLimit,
             _ => return Err(SyntaxError::Malformed),
         })
     }
@@ -87,6 +94,8 @@ impl StatusItem {
             Self::UidValidity => "UIDVALIDITY",
             Self::Unseen => "UNSEEN",
             Self::Deleted => "DELETED",
+            Self::Size => "SIZE",
+            Self::AppendLimit => "APPENDLIMIT",
         }
     }
 }

@@ -43,6 +43,21 @@ fn subjects(messages: &[&str]) -> String {
 }
 
 #[test]
+fn refs() {
+    let refs = |messages: &[&str]| show(&gather(messages).by_references_alone());
+    assert_eq!(refs(&[]), "");
+    // Subjects do not count.
+    assert_eq!(refs(&["a 1 x", "b 2 R:x"]), " (1)(2)");
+    // The thread with the newest message comes last, whenever it began.
+    assert_eq!(
+        refs(&["a 1 x", "b 2 y", "c 9 R:x a", "d 3 R:z b"]),
+        " (2 4)(1 3)"
+    );
+    // Two answers to a message that is not there stay together.
+    assert_eq!(refs(&["b 5 R:x a", "c 2 R:x a", "d 4 y"]), " (3)((2)(1))");
+}
+
+#[test]
 fn ordered_subject() {
     assert_eq!(subjects(&[]), "");
     assert_eq!(subjects(&["a 1 x", "b 2 y"]), " (1)(2)");

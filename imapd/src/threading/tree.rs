@@ -45,6 +45,8 @@ pub(super) struct Sink {
     oldest: Vec<Age>,
     /// Of each dummy: it was merged into the one above it.
     merged: Vec<bool>,
+    /// Threads stand in the order of their newest messages, not of their first ones.
+    newest_orders: bool,
 }
 
 impl Sink {
@@ -54,6 +56,7 @@ impl Sink {
             entries,
             oldest: Vec::new(),
             merged: Vec::new(),
+            newest_orders: false,
         }
     }
 
@@ -75,6 +78,18 @@ impl Sink {
 
     /// Steps 3 to 5 of REFERENCES.
     pub(super) fn by_references(&mut self, items: &[Item]) {
+        self.put_together(items);
+        self.merge();
+    }
+
+    /// REFS: step 3 of REFERENCES, and the threads by their newest messages.
+    pub(super) fn by_references_alone(&mut self, items: &[Item]) {
+        self.put_together(items);
+        self.newest_orders = true;
+    }
+
+    /// Step 3 of REFERENCES.
+    fn put_together(&mut self, items: &[Item]) {
         // A dummy at the top goes if it has one child only (step 3).
         let mut children: HashMap<u32, u32> = HashMap::new();
         for item in items {
@@ -102,7 +117,6 @@ impl Sink {
             };
             self.put_below(number, above);
         }
-        self.merge();
     }
 
     /// Steps 4 and 5 of REFERENCES: threads with one base subject become one.
@@ -227,6 +241,36 @@ impl Sink {
         !self.is_dummy(item) && self.representative(item).is_some_and(|entry| entry.reply)
     }
 
+    /// Of each item at the top the date of the newest message in its thread.
+    fn newest(&self) -> Vec<i64> {
+        let mut newest = vec![i64::MIN; self.above.len()];
+        // Of each item the top of its thread, once known.
+        let mut tops: Vec<u32> = vec![NONE; self.above.len()];
+        let mut path = Vec::new();
+        for (entry, number) in self.entries.iter().zip(0_u32..) {
+            let mut at = number;
+            let top = loop {
+                match tops.get(at as usize) {
+                    Some(&known) if known != NONE => break known,
+                    _ => path.push(at),
+                }
+                match self.above(at) {
+                    NONE => break at,
+                    above => at = above,
+                }
+            };
+            for item in path.drain(..) {
+                if let Some(place) = tops.get_mut(item as usize) {
+                    *place = top;
+                }
+            }
+            if let Some(place) = newest.get_mut(top as usize) {
+                *place = entry.sent.max(*place);
+            }
+        }
+        newest
+    }
+
     /// Step 6: siblings in the order of their dates.
     pub(super) fn finish(self) -> Threads {
         let mut links: Vec<(u32, Age, u32)> = Vec::with_capacity(self.above.len());
@@ -239,6 +283,14 @@ impl Sink {
                 above = self.above(above);
             }
             links.push((above, self.age(item), item));
+        }
+        if self.newest_orders {
+            let newest = self.newest();
+            for (above, age, item) in &mut links {
+                if *above == NONE {
+                    age.0 = newest.get(*item as usize).copied().unwrap_or(age.0);
+                }
+            }
         }
         links.sort_unstable();
         let mut starts = vec![(0, 0); self.above.len()];

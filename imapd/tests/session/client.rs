@@ -148,6 +148,11 @@ impl Session {
         }
     }
 
+    /// Reads and drops lines up to one that begins with `start`.
+    pub(crate) fn skip_to(&mut self, start: &str) {
+        while !self.line().starts_with(start) {}
+    }
+
     /// The next line, without its end.
     pub(crate) fn line(&mut self) -> String {
         let deadline = Instant::now() + PATIENCE;

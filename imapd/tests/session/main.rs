@@ -16,5 +16,6 @@ mod idle;
 mod memory;
 mod messages;
 mod search;
+mod small;
 mod sort;
 mod start;
