@@ -145,8 +145,8 @@ if [ ! -d "$run/home/demo/Maildir" ]; then
     mv "$run/home/new" "$run/home/demo"
 fi
 
-# The daemons, each under a logger that writes to the terminal. couriertcpd makes a process group of its own
-# with all sessions, so Ctrl-C reaches them only through their logger; stopping waits until the last has gone.
+# The daemons, each under a logger that writes to the terminal, and each logger in a session of its own: Ctrl-C reaches
+# this script alone, which then stops them in order and waits until the last has gone.
 daemon= listener= poplistener= tlslistener= tlsservice= sleeper=
 stop() {
     trap '' INT TERM HUP
@@ -168,7 +168,7 @@ start() { # name in the log, 1 if encrypted from the start, program, its argumen
     name=$1 tls=$2
     shift 2
     # Without COURIERTLS no encryption is offered.
-    exec env -i COURIER_PATHS="$COURIER_PATHS" IMAP_CAPABILITY="IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE AUTH=PLAIN" \
+    exec setsid env -i COURIER_PATHS="$COURIER_PATHS" IMAP_CAPABILITY="IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE AUTH=PLAIN" \
         IMAP_KEYWORDS=1 IMAP_EMPTYTRASH=Trash:7 IMAP_USELOCKS=1 IMAP_IDLE_TIMEOUT=60 IMAP_TLS="$tls" \
         IMAP_STARTTLS=YES POP3_STARTTLS=YES COURIERTLS="$couriertls" TLS_CERTFILE="$certificate" TLS_VERIFYPEER=NONE \
         "$programs/courierlogger" -stderr -name="$name" "$@"

@@ -30,6 +30,7 @@ free_port() {
 }
 start() {
     port=$(free_port)
+    : >log
     BUILT=$built PORT=$port "$source/packaging/run.sh" >log 2>&1 &
     server=$!
     tries=0
@@ -39,18 +40,36 @@ start() {
         [ $tries -lt 150 ] || failed "not ready"
         sleep 0.2
     done
+    programs=$(cd run && pwd -P)/bin
 }
 stop() {
     kill $server
     wait $server || failed "exit status $? when stopped"
     server=
-    programs=$(cd run && pwd -P)/bin
+    nothing_left
+}
+nothing_left() {
     for entry in /proc/[0-9]*/exe; do
         case $(readlink "$entry" 2>/dev/null) in "$programs"/*) failed "left running: $entry" ;; esac
     done
 }
 
+# Ctrl-C goes to the script's process group: a server in it would end by itself, which the script may see first.
+group_of() { sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 3; }
+apart() {
+    found=
+    for entry in /proc/[0-9]*/exe; do
+        case $(readlink "$entry" 2>/dev/null) in "$programs"/*) ;; *) continue ;; esac
+        process=${entry%/exe}
+        found=1
+        [ "$(group_of "${process#/proc/}")" != "$(group_of $server)" ] ||
+            failed "in reach of Ctrl-C: $(tr '\0' ' ' <"$process/cmdline")"
+    done
+    [ -n "$found" ] || failed "no server is running"
+}
+
 start
+apart
 grep '^  curl' log >lines
 [ "$(grep -c imap: lines)" = 2 ] || failed "expected two curl lines"
 grep -q imaps: lines || grep -q 'no IMAP over TLS: port\|no openssl command' log || failed "nothing about TLS"
@@ -71,3 +90,10 @@ grep -q 'SEARCH 1 2 3 4 5 6 7 8 9 10 11.\{0,1\}$' output || failed "messages: $(
 BUILT=$built PORT=$(free_port) "$source/packaging/run.sh" >second 2>&1 && failed "two at the same time"
 grep -q 'already running' second || failed "says: $(cat second)"
 stop
+
+# Ctrl-C on a terminal.
+BUILT=$built PORT=$(free_port) python3 "$source/tests/terminal.py" 'Ctrl-C stops it' "$source/packaging/run.sh" >log ||
+    failed "exit status $? after Ctrl-C"
+grep -q 'run: stopped; the mail is in' log || failed "Ctrl-C ended it without its last line"
+grep -q 'a server ended' log && failed "Ctrl-C is taken for a fault"
+nothing_left
