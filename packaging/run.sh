@@ -2,7 +2,7 @@
 # A private mail server to try, in the foreground, below ./run: "make run". Account demo, password demo. Ctrl-C ends
 # it and leaves no process behind; the mail stays for the next time.
 #   BUILT=DIR   where the programs are      PORT=N   where to listen on 127.0.0.1 (1143); POP3: 33 below (1110),
-#                                            IMAP over TLS: 850 above (1993)
+#                                            IMAP over TLS: 850 above (1993), POP3 over TLS: 852 above (1995)
 
 set -eu
 
@@ -16,7 +16,7 @@ die() {
     exit 1
 }
 case $PORT in '' | *[!0-9]*) die "PORT=$PORT is not a number" ;; esac
-popport=$((PORT - 33)) tlsport=$((PORT + 850))
+popport=$((PORT - 33)) tlsport=$((PORT + 850)) poptlsport=$((PORT + 852))
 
 # The session belongs to whoever called this. root would be refused as an account: an unused uid stands in.
 if [ "$(id -u)" = 0 ]; then
@@ -147,11 +147,11 @@ fi
 
 # The daemons, each under a logger that writes to the terminal, and each logger in a session of its own: Ctrl-C reaches
 # this script alone, which then stops them in order and waits until the last has gone.
-daemon= listener= poplistener= tlslistener= tlsservice= sleeper=
+daemon= listener= poplistener= tlslistener= poptlslistener= tlsservice= sleeper=
 stop() {
     trap '' INT TERM HUP
     trap - EXIT
-    for logger in $sleeper $listener $poplistener $tlslistener $tlsservice $daemon; do
+    for logger in $sleeper $listener $poplistener $tlslistener $poptlslistener $tlsservice $daemon; do
         kill "$logger" 2>/dev/null || :
         wait "$logger" 2>/dev/null || :
     done
@@ -170,7 +170,7 @@ start() { # name in the log, 1 if encrypted from the start, program, its argumen
     # Without COURIERTLS no encryption is offered.
     exec setsid env -i COURIER_PATHS="$COURIER_PATHS" IMAP_CAPABILITY="IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE AUTH=PLAIN" \
         IMAP_KEYWORDS=1 IMAP_EMPTYTRASH=Trash:7 IMAP_USELOCKS=1 IMAP_IDLE_TIMEOUT=60 IMAP_TLS="$tls" \
-        IMAP_STARTTLS=YES POP3_STARTTLS=YES COURIERTLS="$couriertls" TLS_CERTFILE="$certificate" TLS_VERIFYPEER=NONE \
+        POP3_TLS="$tls" IMAP_STARTTLS=YES POP3_STARTTLS=YES COURIERTLS="$couriertls" TLS_CERTFILE="$certificate" TLS_VERIFYPEER=NONE \
         "$programs/courierlogger" -stderr -name="$name" "$@"
 }
 listen() { # name in the log, 1 if encrypted from the start, port, program, its arguments
@@ -192,6 +192,9 @@ if [ -n "$couriertls" ]; then
     listen imapd-ssl 1 "$tlsport" "$couriertls" -server -tcpd "-user=$mailuser" \
         "$programs/imaplogin" "$programs/imapd" Maildir &
     tlslistener=$!
+    listen pop3d-ssl 1 "$poptlsport" "$couriertls" -server -tcpd "-user=$mailuser" \
+        "$programs/pop3login" "$programs/pop3d" Maildir &
+    poptlslistener=$!
 fi
 
 tries=0
@@ -206,6 +209,11 @@ done
 # Nobody asked for this port, so a taken one does not end the rest.
 pop3="  curl -u demo:demo 'pop3://127.0.0.1:$popport/1'"
 kill -0 "$poplistener" 2>/dev/null || pop3="  (no POP3: port $popport is taken)"
+pop3s=
+if [ -n "$couriertls" ]; then
+    pop3s="  curl --cacert '$certificate' -u demo:demo 'pop3s://127.0.0.1:$poptlsport/1'"
+    kill -0 "$poptlslistener" 2>/dev/null || pop3s="  (no POP3 over TLS: port $poptlsport is taken)"
+fi
 if [ -z "$couriertls" ]; then
     imaps="  (no encryption: no openssl command)"
 elif kill -0 "$tlslistener" 2>/dev/null; then
@@ -221,8 +229,9 @@ An IMAP server is listening on 127.0.0.1:$PORT; account demo, password demo. Try
   curl -u demo:demo 'imap://127.0.0.1:$PORT/'
   curl -u demo:demo 'imap://127.0.0.1:$PORT/INBOX;MAILINDEX=3'
   mutt -n -F /dev/null -e 'set ssl_force_tls=no ssl_starttls=no folder=imap://demo:demo@127.0.0.1:$PORT/' -f =INBOX
-$pop3
 $imaps
+$pop3
+$pop3s
 
 Its log follows. Ctrl-C stops it; the mail stays in $here/home/demo/Maildir.
 

@@ -74,8 +74,18 @@ grep '^  curl' log >lines
 [ "$(grep -c imap: lines)" = 2 ] || failed "expected two curl lines"
 grep -q imaps: lines || grep -q 'no IMAP over TLS: port\|no openssl command' log || failed "nothing about TLS"
 grep -q pop3: lines || grep -q 'no POP3: port' log || failed "nothing about POP3"
+grep -q pop3s: lines || grep -q 'no POP3 over TLS: port\|no openssl command' log || failed "nothing about pop3s"
 sh lines >output 2>/dev/null || failed "a printed curl line fails"
 grep -q 'INBOX.Lists' output && grep -q '^Subject: =?iso-8859-1?' output || failed "curl shows something else"
+# Two messages more, word for word, where the ports were free.
+message=$source/tests/demo/INBOX/01-
+for line in pop3: pop3s:; do
+    grep "$line" lines >one || continue
+    sh one 2>/dev/null | tr -d '\r' | cmp - "$message"* || failed "$(cat one) shows another message"
+done
+if grep -q pop3: lines; then
+    curl -s -k --ssl-reqd -u demo:demo "pop3://127.0.0.1:$((port - 33))/" | grep -q '^11 [1-9]' || failed "POP3 and STLS"
+fi
 if grep -q imaps: lines; then
     grep -q '^\* SEARCH 1 2 3' output || failed "nothing found over TLS"
     curl -s -k --ssl-reqd -u demo:demo "imap://127.0.0.1:$port/" | grep -q INBOX.Lists || failed "STARTTLS"
