@@ -13,6 +13,8 @@ use harness::{Error, programs};
 pub(crate) struct Dovecot {
     /// Its IMAP port.
     pub(crate) port: u16,
+    /// Its POP3 port.
+    pub(crate) pop3_port: u16,
     /// The master process.
     pub(crate) master: Process,
     _state: tempfile::TempDir,
@@ -25,6 +27,14 @@ service imap-login {
   process_min_avail = 2
 }
 service imap {
+  service_count = 256
+  process_min_avail = 1
+}
+service pop3-login {
+  service_count = 0
+  process_min_avail = 2
+}
+service pop3 {
   service_count = 256
   process_min_avail = 1
 }
@@ -43,9 +53,10 @@ impl Dovecot {
     ) -> Result<Self, Error> {
         let top = state.path();
         let port = free_port()?;
+        let pop3_port = free_port()?;
         // Connections are many and short: the limits are raised for all servers alike.
         let configuration = format!(
-            "protocols = imap
+            "protocols = imap pop3
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
@@ -74,6 +85,14 @@ service imap-login {{
     port = {port}
   }}
   inet_listener imaps {{
+    port = 0
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {pop3_port}
+  }}
+  inet_listener pop3s {{
     port = 0
   }}
 }}
@@ -112,6 +131,7 @@ service imap-login {{
         master.wait_until(&log, || listening(port))?;
         Ok(Self {
             port,
+            pop3_port,
             master,
             _state: state,
         })

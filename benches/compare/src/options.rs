@@ -108,6 +108,11 @@ impl Options {
     pub(crate) fn wants(&self, key: &str) -> bool {
         self.rows.is_empty() || self.rows.iter().any(|wanted| wanted == key)
     }
+
+    /// Whether a row was asked for whose key begins with `start`.
+    pub(crate) fn wants_any(&self, start: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|wanted| wanted.starts_with(start))
+    }
 }
 
 fn number(matches: &Matches, name: &str, default: usize) -> Result<usize, Error> {

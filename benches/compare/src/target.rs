@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use harness::account::{Account, fresh_ids};
 use harness::server::{Server, Setup, Side, state_directory};
-use harness::{Error, mail};
+use harness::{Error, mail, programs};
 
 use crate::dovecot::Dovecot;
 use crate::meter::Meter;
@@ -41,7 +41,8 @@ impl Kind {
 }
 
 enum Running {
-    Courier(Server),
+    /// IMAP, and POP3 for the same account where a row wants it.
+    Courier(Server, Option<Server>),
     Dovecot(Dovecot, Account),
 }
 
@@ -102,8 +103,20 @@ impl Target {
                     .as_ref()
                     .map(|process| process.id().as_raw()),
             );
+            let mut pop3 = None;
+            if options.wants_any("pop3") {
+                let server = pop3_server(side, &setup, server.account(USER)?)?;
+                roots.push(server.listener.id().as_raw());
+                roots.extend(
+                    server
+                        .authdaemond
+                        .as_ref()
+                        .map(|process| process.id().as_raw()),
+                );
+                pop3 = Some(server);
+            }
             meter.watch(roots);
-            Ok(Running::Courier(server))
+            Ok(Running::Courier(server, pop3))
         };
         let mut homes = None;
         let running = match kind {
@@ -151,8 +164,20 @@ impl Target {
     /// Its IMAP port.
     pub(crate) fn port(&self) -> u16 {
         match &self.running {
-            Running::Courier(server) => server.port,
+            Running::Courier(server, _) => server.port,
             Running::Dovecot(dovecot, _) => dovecot.port,
+        }
+    }
+
+    /// Its POP3 port.
+    ///
+    /// # Errors
+    /// No row that was asked for needs one.
+    pub(crate) fn pop3_port(&self) -> Result<u16, Error> {
+        match &self.running {
+            Running::Courier(_, Some(server)) => Ok(server.port),
+            Running::Courier(_, None) => Err(Error::new("POP3 was not started")),
+            Running::Dovecot(dovecot, _) => Ok(dovecot.pop3_port),
         }
     }
 
@@ -162,7 +187,7 @@ impl Target {
     /// None in practice.
     pub(crate) fn account(&self) -> Result<&Account, Error> {
         match &self.running {
-            Running::Courier(server) => server.account(USER),
+            Running::Courier(server, _) => server.account(USER),
             Running::Dovecot(_, account) => Ok(account),
         }
     }
@@ -256,6 +281,27 @@ impl Target {
             before = now;
         }
     }
+}
+
+/// POP3 of `side` for `account` of another server, beside which it runs.
+fn pop3_server(side: Side, beside: &Setup, account: &Account) -> Result<Server, Error> {
+    let mut setup = Setup::new(side, &[]);
+    setup.cgroup.clone_from(&beside.cgroup);
+    setup.below.clone_from(&beside.below);
+    setup.guests = vec![account.clone()];
+    setup.command = Some(match side {
+        Side::Ours => vec![
+            programs::ours("pop3login")?.into(),
+            programs::ours("pop3d")?.into(),
+            "Maildir".into(),
+        ],
+        Side::Reference => vec![
+            "/usr/lib/courier/courier/courierpop3login".into(),
+            "/usr/lib/courier/courier/courierpop3d".into(),
+            "Maildir".into(),
+        ],
+    });
+    Server::start(&setup)
 }
 
 fn milliseconds(time: Duration) -> f64 {

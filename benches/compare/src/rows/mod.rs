@@ -2,6 +2,7 @@
 
 mod change;
 mod memory;
+mod pop3;
 mod read;
 mod session;
 
@@ -121,9 +122,9 @@ pub(crate) static ROWS: &[Row] = &[
     row("store-keyword", "STORE 1:* +FLAGS, keyword", cpu(0.6, Versus::Best), change::store_keyword),
     row("store-one", "500 × STORE of one flag", cpu(1.0, Versus::Best), change::store_one),
     row("expunge", "EXPUNGE of every second message", cpu(0.8, Versus::Best), change::expunge),
-    later("pop3", "POP3 login, STAT, UIDL, warm", cpu(0.3, Versus::Best)),
-    later("pop3-cold", "... cold", cpu(0.6, Versus::Best)),
-    later("pop3-retr", "POP3 RETR of all, pipelined", cpu(0.5, Versus::Best)),
+    row("pop3", "POP3 login, STAT, UIDL, warm", cpu(0.3, Versus::Best), pop3::again),
+    row("pop3-cold", "... cold", cpu(0.6, Versus::Best), pop3::cold),
+    row("pop3-retr", "POP3 RETR of all, pipelined", cpu(0.5, Versus::Best), pop3::retrieve),
     Row { key: "memory", title: "idle session, plain, KiB", unit: Unit::Kibibytes,
           goal: cpu(250.0, Versus::Absolute), work: Some(memory::idle) },
     later("memory-tls", "idle session, TLS, KiB", cpu(500.0, Versus::Absolute)),
