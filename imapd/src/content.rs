@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use courier::maildir::Measure;
 use courier::mime::{Mark, Piece, Scanner, Tree};
 
 /// Bytes read at a time, and the largest message that is read once and kept.
@@ -30,6 +31,8 @@ pub struct Content {
     tree: Option<Tree>,
     /// Octets as served, if they were counted.
     octets: Option<u64>,
+    /// What POP3 wants to know, if that came with it.
+    measure: Option<Measure>,
     place: Option<Place>,
 }
 
@@ -58,6 +61,7 @@ impl Content {
             head: None,
             tree: None,
             octets: None,
+            measure: None,
             place: None,
         }
     }
@@ -80,6 +84,24 @@ impl Content {
         Ok(self.tree.insert(tree))
     }
 
+    /// What POP3 will want to know of the message, if it is known already: with the whole structure, and from counting
+    /// octets if all of them were ASCII.
+    ///
+    /// # Errors
+    /// As [`Self::tree`].
+    pub fn measure(&mut self) -> io::Result<Option<Measure>> {
+        let Some(tree) = &self.tree else {
+            return Ok(self.measure);
+        };
+        let (lines, utf8) = (tree.root().whole().end.lines, tree.has_eight_bit_header());
+        let size = self.size;
+        let finished = size > 0 && {
+            let mut buffer = Vec::new();
+            self.read(size - 1, size, 1, &mut buffer)?.last() == Some(&b'\n')
+        };
+        Ok(Some(Measure::new(size, lines, finished, utf8)))
+    }
+
     /// RFC822.SIZE: octets of the whole message as served. Reads it, but looks for line ends only.
     ///
     /// # Errors
@@ -93,14 +115,19 @@ impl Content {
         }
         let size = self.size;
         let (mut offset, mut octets, mut after_cr) = (0, size, false);
+        let (mut lines, mut finished, mut ascii) = (0_u64, false, true);
         let mut buffer = Vec::new();
         while offset < size {
             let block = self.read(offset, size, BLOCK, &mut buffer)?;
             offset += block.len() as u64;
             octets += bare_line_ends(block, after_cr);
             after_cr = block.last() == Some(&b'\r');
+            lines += memchr::memchr_iter(b'\n', block).count() as u64;
+            finished = block.last() == Some(&b'\n');
+            ascii &= block.is_ascii();
         }
         self.octets = Some(octets);
+        self.measure = ascii.then(|| Measure::new(size, lines, finished, false));
         Ok(octets)
     }
 
@@ -439,6 +466,21 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_measure_is_that_of_the_bytes(message in "[a\u{fc}:\r\n]{0,60}") {
+            let bytes = message.as_bytes();
+            let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            let unfinished = if bytes.last() == Some(&b'\n') { 0 } else { 2 };
+            let size = bytes.len() as u64 + lines + unfinished;
+            let mut counted = content(bytes);
+            prop_assert_eq!(counted.measure().unwrap(), None);
+            counted.octets().unwrap();
+            let of_octets = counted.measure().unwrap();
+            prop_assert_eq!(of_octets, message.is_ascii().then_some(courier::maildir::Measure { size, utf8: false }));
+            let utf8 = counted.tree().unwrap().has_eight_bit_header();
+            prop_assert_eq!(counted.measure().unwrap(), Some(courier::maildir::Measure { size, utf8 }));
+        }
+
         #[test]
         fn the_header_is_that_of_the_tree(message in "[a:\r\n]{0,40}") {
             let message = message.as_bytes();

@@ -129,6 +129,12 @@ pub fn make(field: Field, content: &mut Content) -> io::Result<Vec<u8>> {
                 *first = SELECTION_ODD;
             }
         }
+        Field::Pop3 => {
+            content.tree()?;
+            if let Some(measure) = content.measure()? {
+                value.extend_from_slice(&measure.encode());
+            }
+        }
         Field::Parts | Field::SortKeys | Field::ThreadKeys | Field::Preview => {}
     }
     Ok(value)

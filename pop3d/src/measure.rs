@@ -28,9 +28,6 @@ pub fn measure(mut file: &File, piece: &mut [u8]) -> io::Result<Measure> {
         lines = lines.saturating_add(memchr::memchr_iter(b'\n', read).count() as u64);
         eight_bit |= !read.is_ascii();
     }
-    // A line feed is sent as two bytes, and an unfinished line is finished.
-    let unfinished = if last == b'\n' { 0 } else { 2 };
-    let size = bytes.saturating_add(lines).saturating_add(unfinished);
     let mut utf8 = false;
     if eight_bit {
         file.seek(SeekFrom::Start(0))?;
@@ -44,7 +41,7 @@ pub fn measure(mut file: &File, piece: &mut [u8]) -> io::Result<Measure> {
         }
         utf8 = scanner.finish().has_eight_bit_header();
     }
-    Ok(Measure { size, utf8 })
+    Ok(Measure::new(bytes, lines, last == b'\n', utf8))
 }
 
 fn read(mut file: &File, piece: &mut [u8]) -> io::Result<usize> {

@@ -15,8 +15,10 @@ use super::filename;
 use super::files::{self, Dir};
 use super::flags::Flags;
 use super::lock::Lock;
+use super::measure::{Measure, Remembered};
 use super::options::Options;
 use super::sizelist::{Entry, SizeList};
+use super::snapshot;
 use crate::sys::dir::Kind;
 use crate::sys::log::{Level, log};
 
@@ -26,15 +28,6 @@ const LIST_MAX: u64 = 1 << 30;
 /// Age by mtime at which a file in `tmp` is a leftover.
 const TMP_AGE: Duration = Duration::from_secs(48 * 3600);
 
-/// What reading a message tells about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measure {
-    /// Octets as sent: with CRLF line ends, without dot stuffing.
-    pub size: u64,
-    /// A header, of the message or of a part, holds bytes above 0x7f.
-    pub utf8: bool,
-}
-
 /// One message. Its name stands in [`Maildrop::names`].
 #[derive(Debug, Clone, Copy)]
 struct Message {
@@ -43,6 +36,8 @@ struct Message {
     start: u32,
     length: u32,
     entry: Entry,
+    /// [`super::snapshot::Message::fold_inode`] of its file.
+    inode: u32,
     /// The list on disk has it, so that its UIDL will last.
     listed: bool,
 }
@@ -73,7 +68,7 @@ pub struct Maildrop {
 
 impl Maildrop {
     /// Opens the maildir at `path`: moves new mail to `cur`, reads `cur`, and completes the list, for which `measure`
-    /// reads the messages that are not in it. `user` is for log lines.
+    /// reads the messages that neither it nor the message cache knows. `user` is for log lines.
     ///
     /// # Errors
     /// `NoSuchFolder` when there is no `cur`. A list that cannot be written is logged: messages that were not in it
@@ -250,7 +245,9 @@ impl Maildrop {
         measure: &dyn Fn(&File) -> std::io::Result<Measure>,
         mut lock: Option<&mut Lock<'_>>,
     ) -> std::result::Result<(), Failed> {
-        for message in self.messages.iter().filter(|message| !message.listed) {
+        let unknown = || self.messages.iter().filter(|message| !message.listed);
+        let mut remembered = Remembered::open(&self.root, unknown().count());
+        for message in unknown() {
             let base = self.base(message);
             if measured.contains_key(base) {
                 continue;
@@ -259,13 +256,23 @@ impl Maildrop {
                 // Being held for long, it must not look abandoned.
                 lock.renew().map_err(Failed::Save)?;
             }
-            let result = match self.cur.open_message(self.name(message), self.follow_links) {
-                Ok(Some((file, _))) => measure(&file).ok(),
-                Ok(None) | Err(_) => None,
-            };
+            let name = self.name(message);
+            let result = remembered
+                .get(&self.cur, name, message.inode)
+                .or_else(|| self.measure_file(name, measure));
             measured.insert(base.to_vec(), result);
         }
         Ok(())
+    }
+
+    fn measure_file(
+        &self,
+        name: &[u8],
+        measure: &dyn Fn(&File) -> std::io::Result<Measure>,
+    ) -> Option<Measure> {
+        let opened = self.cur.open_message(name, self.follow_links);
+        let (file, _) = opened.ok().flatten()?;
+        measure(&file).ok()
     }
 
     /// Without a list that can be written only the messages in the old one have a UIDL that will last. If there are
@@ -326,6 +333,7 @@ impl Maildrop {
                         start,
                         length,
                         entry: Entry::default(),
+                        inode: snapshot::Message::fold_inode(entry.inode),
                         listed: false,
                     });
                 }

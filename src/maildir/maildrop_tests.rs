@@ -245,3 +245,65 @@ fn old_leftovers_in_tmp_go_and_young_ones_stay() {
     mail.open();
     assert_eq!(mail.names("tmp"), ["1.young"]);
 }
+
+/// Remembers `measure` of the file at `path`, as imapd would.
+fn remember(mail: &Box, path: &str, measure: Measure) {
+    use crate::maildir::cache::{Cache, Field, Key, Storage};
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+    let directory = File::open(mail.directory.path()).unwrap();
+    let file = std::fs::metadata(mail.directory.path().join(path)).unwrap();
+    let mut cache = Cache::open(directory.as_fd(), Storage::Local).unwrap();
+    cache.refresh();
+    let key = Key {
+        base: filename::base(path.rsplit('/').next().unwrap().as_bytes()),
+        inode: u64::from(snapshot::Message::fold_inode(file.ino())),
+        size: file.len(),
+    };
+    cache.add(&key, &[(Field::Pop3, &measure.encode())]);
+    cache.flush().unwrap();
+}
+
+#[test]
+fn what_imap_has_read_is_not_read_again() {
+    let mail = Box::new();
+    mail.put("courierpop3dsizelist", OLD);
+    let known = Measure {
+        size: 1000,
+        utf8: true,
+    };
+    mail.put("cur/1.a,S=3:2,", "abc");
+    remember(&mail, "cur/1.a,S=3:2,", known);
+    mail.put("cur/2.b:2,S", "abcd");
+    remember(&mail, "cur/2.b:2,S", known);
+    // Another file under a known name, and files that grew or were never read.
+    mail.put("cur/3.c:2,", "a");
+    remember(&mail, "cur/3.c:2,", known);
+    mail.put("other", "a");
+    std::fs::rename(
+        mail.directory.path().join("other"),
+        mail.directory.path().join("cur/3.c:2,"),
+    )
+    .unwrap();
+    mail.put("cur/4.d:2,", "a");
+    remember(&mail, "cur/4.d:2,", known);
+    mail.put("cur/4.d:2,", "ab");
+    mail.put("cur/5.e:2,", "abcde");
+    let read = RefCell::new(Vec::new());
+    let measure = |file: &File| {
+        let measure = length(file)?;
+        read.borrow_mut().push(measure.size);
+        Ok(measure)
+    };
+    let directory = mail.directory.path();
+    let maildrop = Maildrop::open(directory, &Options::default(), "joe", &measure).unwrap();
+    let sizes: Vec<u64> = (0..maildrop.len())
+        .map(|index| maildrop.size(index))
+        .collect();
+    assert_eq!(sizes, [1000, 1000, 1, 2, 5]);
+    assert!(maildrop.utf8(0) && !maildrop.utf8(4));
+    assert_eq!(*read.borrow(), [1, 2, 5]);
+    // From now on the list is what counts.
+    remember(&mail, "cur/5.e:2,", known);
+    assert_eq!(mail.open().size(4), 5);
+}

@@ -18,9 +18,9 @@ use super::snapshot::{Message, Snapshot};
 use crate::sys::log::{Level, log};
 
 /// Octets of cache that are looked through in about the time that one message takes to be opened and parsed.
-const PER_MESSAGE: u64 = 32 * 1024;
+pub(super) const PER_MESSAGE: u64 = 32 * 1024;
 /// A cache of this size is looked through even for one message.
-const SMALL: u64 = 256 * 1024;
+pub(super) const SMALL: u64 = 256 * 1024;
 
 /// A file's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

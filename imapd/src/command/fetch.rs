@@ -423,6 +423,9 @@ fn read(plan: &Plan<'_>, content: &mut Content) -> io::Result<Made> {
     if !fields.is_empty() && plan.need == Need::Structure && !plan.octets {
         made.push((Field::Size, recall::make(Field::Size, content)?));
     }
+    if !fields.is_empty() && content.measure()?.is_some() {
+        made.push((Field::Pop3, recall::make(Field::Pop3, content)?));
+    }
     Ok(made)
 }
 

@@ -184,6 +184,11 @@ impl Cache {
         record::encode(key, new.chain(kept), batch);
     }
 
+    /// True while nothing is known of any message.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.index.len() == 0
+    }
+
     /// True once so much is waiting that it should be written.
     pub fn batch_is_full(&self) -> bool {
         self.batch.len() >= BATCH

@@ -58,6 +58,8 @@ pub enum Field {
     BodyUtf8 = 11,
     /// BODYSTRUCTURE as shown to such a client.
     BodyStructureUtf8 = 12,
+    /// What POP3 wants to know, in the form of [`crate::maildir::Measure::encode`].
+    Pop3 = 13,
 }
 
 /// Names one message: a hit needs all three to match.

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::account::{Account, wire_form};
+use harness::client::Client;
 use harness::process::output;
 use harness::server::{PASSWORD, Server, Setup, Side};
 use harness::{Error, mail, programs};
@@ -89,6 +90,57 @@ fn poplib_finds_every_answer_right() -> Result<(), Error> {
         )?;
         assert_eq!(String::from_utf8_lossy(&printed).trim(), "ok");
         server.wait_for_log(&["INFO: LOGOUT, user=snake, ip=[::ffff:127.0.0.1]"])?;
+        Ok(())
+    })
+}
+
+/// What IMAP has read is not read again by POP3, and gives the same sizes.
+#[test]
+fn sizes_come_from_what_imap_remembers() -> Result<(), Error> {
+    harness::run(|| {
+        let imap = Server::start(&Setup::new(Side::Ours, &["both"]))?;
+        let both = imap.account("both")?.clone();
+        let pop3 = server(Side::Ours, "other", std::slice::from_ref(&both))?;
+        let messages: [&[u8]; 7] = [
+            b"Subject: plain\n\nx\n",
+            b"Subject: CRLF\r\n\r\nx\r\n",
+            b"Subject: unfinished\n\nx",
+            b"Subject: j\xfcrgen\n\nx\n",
+            "Subject: body\n\nj\u{fc}rgen\r".as_bytes(),
+            b"",
+            b"Subject: changed\n\nabc\n",
+        ];
+        let cur = both.maildir().join("cur");
+        for (number, message) in messages.iter().enumerate() {
+            both.write(&cur.join(format!("{number}.both:2,S")), message)?;
+        }
+        let sizes = |port: u16, user: &str| -> Result<String, Error> {
+            let replies = session(port, user, "LIST\r\nQUIT\r\n")?;
+            Ok(String::from_utf8_lossy(&replies).into_owned())
+        };
+        let read = sizes(pop3.port, "both")?;
+        assert!(read.contains("\r\n6 2\r\n"), "{read}");
+        let list = both.maildir().join("courierpop3dsizelist");
+        let written = fs::read_to_string(&list)?;
+        for command in ["FETCH 1:* BODYSTRUCTURE", "FETCH 1:* RFC822.SIZE"] {
+            fs::remove_file(&list)?;
+            let mut client = Client::login(imap.port, "both", PASSWORD)?;
+            client.expect_ok("SELECT INBOX")?;
+            client.expect_ok(command)?;
+            client.expect_ok("LOGOUT")?;
+            // In place: file, name and length are what they were, so that only a reader of the file sees it.
+            both.write(&cur.join("6.both:2,S"), b"Subject: changed\n\n\n\n\n\n")?;
+            assert_eq!(sizes(pop3.port, "both")?, read, "{command}");
+            let flags = |text: &str| -> Vec<String> {
+                text.lines()
+                    .map(|line| line.rsplit(':').next().unwrap_or_default().to_owned())
+                    .collect()
+            };
+            let again = fs::read_to_string(&list)?;
+            assert_eq!(flags(&again)[1..], flags(&written)[1..], "{command}");
+            fs::remove_file(both.maildir().join("courierimapcache"))?;
+            both.write(&cur.join("6.both:2,S"), messages[6])?;
+        }
         Ok(())
     })
 }
