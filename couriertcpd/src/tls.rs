@@ -69,12 +69,12 @@ enum Outcome {
 }
 
 fn hand_over(options: &Options, paths: &Paths) -> Outcome {
-    // The service knows servers only, and runs as the mail user only.
+    // The service knows servers only, those that check no domain, and runs as the mail user only.
     let as_mail_user = options
         .user
         .as_deref()
         .is_none_or(|user| OsStr::new(user) == paths.mailuser.as_os_str());
-    if !options.server || !options.tcpd || !as_mail_user {
+    if !options.server || !options.tcpd || options.verify.is_some() || !as_mail_user {
         return Outcome::Alone;
     }
     let plain = match (options.local_fd, options.program.is_empty()) {

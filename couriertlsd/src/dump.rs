@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use openssl::asn1::Asn1TimeRef;
 use openssl::nid::Nid;
-use openssl::ssl::SslRef;
-use openssl::x509::{X509NameRef, X509Ref};
+use openssl::ssl::{SslRef, SslVerifyMode};
+use openssl::x509::{X509NameRef, X509Ref, X509VerifyResult};
 
 /// Values longer than this are cut, as readers of the dump do.
 const VALUE_MAX: usize = 1000;
@@ -27,17 +27,23 @@ impl Peer {
         let mut peer = Self::default();
         let certificate = ssl.peer_certificate();
         if let Some(certificate) = &certificate {
-            peer.subject = attributes(certificate.subject_name());
-            // RFC 822 names in the certificate serve TLS_EXTERNAL=email where the subject has none.
-            let named = peer
-                .subject
+            let mut subject = attributes(certificate.subject_name());
+            // RFC 822 names in the certificate serve TLS_EXTERNAL=email where the subject has none. Login programs
+            // know no other place to look for it than among the attributes.
+            let named = subject
                 .iter()
                 .any(|(name, _)| name.eq_ignore_ascii_case("email"));
             if !named {
-                peer.subject
+                subject
                     .extend(mail_address(certificate).map(|address| ("email".to_owned(), address)));
             }
-            describe(certificate, &mut peer.text);
+            describe(certificate, &subject, &mut peer.text);
+            // A client that checks nothing knows nothing of the server.
+            if ssl.verify_mode() != SslVerifyMode::NONE
+                && ssl.verify_result() == X509VerifyResult::OK
+            {
+                peer.subject = subject;
+            }
             for issuer in ssl
                 .peer_cert_chain()
                 .into_iter()
@@ -47,7 +53,8 @@ impl Peer {
                     issuer.to_der().ok() != certificate.to_der().ok()
                 })
             {
-                describe(issuer, &mut peer.text);
+                let subject = attributes(issuer.subject_name());
+                describe(issuer, &subject, &mut peer.text);
             }
         }
         let version = ssl.version_str();
@@ -80,9 +87,9 @@ impl Peer {
     }
 }
 
-fn describe(certificate: &X509Ref, text: &mut String) {
+fn describe(certificate: &X509Ref, subject: &[(String, String)], text: &mut String) {
     text.push_str("Subject:\n");
-    for (name, value) in attributes(certificate.subject_name()) {
+    for (name, value) in subject {
         // Writing to a String cannot fail, here and below.
         let _infallible = writeln!(text, "   {name}={value}");
     }

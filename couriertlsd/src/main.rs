@@ -5,19 +5,25 @@
 mod context;
 mod daemon;
 mod dump;
+mod handshake;
+mod idn;
 mod loader;
 mod material;
 mod message;
 mod once;
 mod pump;
 mod relay;
+mod remote;
 mod report;
 mod service;
 mod session;
 mod settings;
+mod starttls;
+mod strength;
 #[allow(unsafe_code)]
 mod sys;
 mod ticket;
+mod verification;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -50,10 +56,7 @@ fn main() -> ExitCode {
         Some("-once") => {
             rest.remove(0);
             match Options::parse(&rest) {
-                Ok(options) if options.server => {
-                    once::run(&options, Settings::read(|name| std::env::var_os(name)))
-                }
-                Ok(_) => refuse(format_args!("only -server is supported")),
+                Ok(options) => once::run(&options, Settings::read(|name| std::env::var_os(name))),
                 Err(error) => refuse(format_args!("{error}")),
             }
         }

@@ -4,10 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use courier::sys::log::reason;
 use openssl::dh::Dh;
 use openssl::pkey::{PKey, Params, Private};
 use openssl::x509::X509;
 
+use crate::idn;
 use crate::settings::Settings;
 
 /// Larger files are not certificates.
@@ -39,7 +41,9 @@ impl fmt::Display for MaterialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotConfigured => write!(f, "couriertls: TLS_CERTFILE is not set"),
-            Self::Io(path, error) => write!(f, "couriertls: {}: {error}", path.display()),
+            Self::Io(path, error) => {
+                write!(f, "couriertls: {}: {}", path.display(), reason(error))
+            }
             Self::Certificate(path) => {
                 write!(f, "couriertls: {}: no usable certificate", path.display())
             }
@@ -77,18 +81,33 @@ impl Material {
         )
     }
 
-    /// The certificate for host `name` as the client sent it: the exact name first, then its parents; `None` if
-    /// there is no file for any.
+    /// The certificate that a client shows, if the settings name one that can be read.
+    pub(crate) fn for_client(settings: &Settings) -> Result<Option<Self>, MaterialError> {
+        let readable = settings
+            .certificate
+            .as_deref()
+            .filter(|path| std::fs::File::open(path).is_ok());
+        readable
+            .map(|path| Self::read(path, settings.private_key.as_deref(), None))
+            .transpose()
+    }
+
+    /// The certificate for host `name` as the client sent it: the exact name first, then its parents, then the
+    /// same in Unicode; `None` if there is no file for any.
     pub(crate) fn for_host(settings: &Settings, name: &str) -> Option<Result<Self, MaterialError>> {
         let certificate = settings.certificate.as_deref()?;
-        let name = host_name(name)?;
-        let mut rest = name.as_str();
-        loop {
-            if let Some(found) = Self::with_suffix(settings, certificate, rest) {
-                return Some(found);
+        let ace = host_name(name)?;
+        let unicode = idn::to_unicode(&ace);
+        for name in std::iter::once(ace).chain(unicode) {
+            let mut rest = Some(name.as_str());
+            while let Some(suffix) = rest {
+                if let Some(found) = Self::with_suffix(settings, certificate, suffix) {
+                    return Some(found);
+                }
+                rest = suffix.split_once('.').map(|(_, parent)| parent);
             }
-            rest = rest.split_once('.')?.1;
         }
+        None
     }
 
     fn with_suffix(

@@ -1,9 +1,9 @@
-//! One connection without the service: what `couriertls` does by itself (`couriertlsd -once`).
+//! One connection without the service: what `couriertls` does by itself (`couriertlsd -once`), as server or client.
 //!
-//! With a program, two processes take part. This one read the certificates, starts the TLS process and waits;
-//! it never sees an octet of the peer's. The TLS process becomes the mail user before the handshake. When it
-//! reports success this process becomes the program, so that the process id that couriertcpd counts is the
-//! session's.
+//! Two processes take part unless the plain side is `-localfd`. This one read the certificates, starts the TLS
+//! process and waits; it never sees an encrypted octet. The TLS process becomes the mail user before the handshake.
+//! When it reports success this process becomes the program, so that the process id that couriertcpd counts is
+//! the session's; without a program it copies to and from descriptors 0 and 1.
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -15,27 +15,29 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use courier::handover::Options;
-use courier::sys::fd;
-use courier::sys::log::{Level, log};
+use courier::sys::log::{Level, log, reason};
 use courier::sys::process::{self, Fork, Identity};
+use courier::sys::{fd, sandbox};
 use openssl::ssl::SslContext;
 
-use crate::context::{self, HostLookup, Verification};
+use crate::context::{self, HostLookup};
 use crate::material::Material;
 use crate::message::Message;
-use crate::pump;
 use crate::relay::{Network, Plain};
 use crate::report::Report;
-use crate::session::Session;
+use crate::session::{Role, Session};
 use crate::settings::Settings;
-use crate::{sys, ticket};
+use crate::starttls::{self, Protocol};
+use crate::verification::Verification;
+use crate::{pump, remote, sys, ticket};
 
 /// Serves one connection as `options` say.
 pub(crate) fn run(options: &Options, settings: Settings) -> ExitCode {
     let status = match options.status_fd.map(sys::take_descriptor).transpose() {
         Ok(status) => status,
         Err(error) => {
-            log(Level::Err, format_args!("couriertls: -statusfd: {error}"));
+            let text = reason(&error);
+            log(Level::Err, format_args!("couriertls: -statusfd: {text}"));
             return ExitCode::FAILURE;
         }
     };
@@ -49,49 +51,136 @@ pub(crate) fn run(options: &Options, settings: Settings) -> ExitCode {
     }
 }
 
+/// A connection before its handshake.
+struct Connection {
+    settings: Arc<Settings>,
+    verification: Arc<Verification>,
+    role: Role,
+    /// A client needs none.
+    material: Option<Material>,
+    user: Option<String>,
+    network: OwnedFd,
+}
+
 fn serve(
     options: &Options,
     settings: &Arc<Settings>,
     report: &mut Report,
 ) -> Result<ExitCode, String> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| {
-        settings.line(&format!("couriertls: {what}: {error}"))
+    let failed = |what: &str, error: &io::Error| {
+        settings.line(&format!("couriertls: {what}: {}", reason(error)))
     };
     for remark in &settings.remarks {
         report.debug(&settings.line(remark));
     }
-    let material =
-        Material::for_address(settings).map_err(|error| settings.line(&error.to_string()))?;
-    sys::set_ticket_keys(
-        ticket_keys(settings, report).map_err(|error| failed("ticket keys", &error))?,
-    );
-    let network = network(options).map_err(|error| failed("network", &error))?;
-    if !options.program.is_empty() && options.local_fd.is_none() {
-        return with_program(options, settings, &material, network, report);
+    let protocol = match &options.protocol {
+        None => None,
+        Some(name) => Some(
+            Protocol::parse(name)
+                .filter(|_| !options.server)
+                .ok_or_else(|| format!("--protocol={name} - unknown protocol."))?,
+        ),
+    };
+    let verification = Verification::load(settings, options.verify.as_deref())
+        .map_err(|text| settings.line(&text))?;
+    let material = if options.server {
+        let keys = ticket_keys(settings, report).map_err(|error| failed("ticket keys", &error))?;
+        sys::set_ticket_keys(keys);
+        Some(Material::for_address(settings).map_err(|error| settings.line(&error.to_string()))?)
+    } else {
+        Material::for_client(settings).map_err(|error| settings.line(&error.to_string()))?
+    };
+    let network = remote::open(options)?;
+    if let Some(protocol) = protocol {
+        starttls::ask(&network, protocol, io::stdout().lock())
+            .map_err(|error| settings.line(&format!("couriertls: {error}")))?;
     }
+    let connection = Connection {
+        settings: Arc::clone(settings),
+        verification: Arc::new(verification),
+        role: Role {
+            client: !options.server,
+            domain: options.verify.clone(),
+            host: options.host.clone(),
+        },
+        material,
+        user: options.user.clone(),
+        network,
+    };
+    let dump = options.print_x509.map(sys::take_descriptor).transpose();
+    let dump = dump.map_err(|error| failed("-printx509", &error))?;
+    let Some(number) = options.local_fd else {
+        return in_two_processes(options, connection, dump, report);
+    };
+    let plain = sys::take_descriptor(number).map_err(|error| failed("-localfd", &error))?;
     let lookup = {
         let settings = Arc::clone(settings);
         move |name: &str| file_lookup(&settings, name)
     };
-    let context = context(settings, &material, Arc::new(lookup))?;
-    if let Some(user) = &options.user {
-        become_user(user)?;
-    }
-    let plain = match options.local_fd {
-        Some(number) => sys::take_descriptor(number).map_err(|error| failed("-localfd", &error))?,
-        None => pump::standard_streams().map_err(|error| failed("fork", &error))?,
-    };
-    let dump = options.print_x509.map(sys::take_descriptor).transpose();
-    let dump = dump.map_err(|error| failed("-printx509", &error))?;
-    let network = Network::new(network).map_err(|error| failed("network", &error))?;
-    let plain = Plain::new(plain).map_err(|error| failed("plain side", &error))?;
-    let Some(session) = Session::accept(network, &context, settings, report) else {
+    let session = connection.shake_hands(Arc::new(lookup), report)?;
+    let Some((session, plain)) = session.zip(prepare(plain, settings)) else {
         return Ok(ExitCode::FAILURE);
     };
     print_dump(dump, &session)?;
     report.succeeded();
+    confine(report);
     session.relay(plain, settings, report);
-    Ok(ExitCode::SUCCESS)
+    // What the standard library does before an ordinary exit is not allowed any more.
+    process::exit_now(0)
+}
+
+impl Connection {
+    /// Becomes the user that was asked for and shakes hands; `None` if that failed and has been said.
+    fn shake_hands(
+        self,
+        lookup: Arc<HostLookup>,
+        report: &mut Report,
+    ) -> Result<Option<Session>, String> {
+        let settings = &self.settings;
+        let context: SslContext = match &self.material {
+            Some(material) if !self.role.client => {
+                context::server(settings, &self.verification, material, lookup)
+            }
+            material => context::client(settings, &self.verification, material.as_ref()),
+        }
+        .map_err(|error| {
+            let path = self.material.as_ref().map(|material| &material.path);
+            let path = path.map(|path| path.display().to_string());
+            settings.line(&format!(
+                "couriertls: {}: {error}",
+                path.unwrap_or_default()
+            ))
+        })?;
+        if let Some(user) = &self.user {
+            become_user(user).map_err(|text| settings.line(&text))?;
+        }
+        let network = Network::new(self.network)
+            .map_err(|error| settings.line(&format!("couriertls: {}", reason(&error))))?;
+        Ok(Session::start(
+            network, &context, &self.role, settings, report,
+        ))
+    }
+}
+
+fn prepare(plain: OwnedFd, settings: &Settings) -> Option<Plain> {
+    match Plain::new(plain) {
+        Ok(plain) => Some(plain),
+        Err(error) => {
+            let text = format!("couriertls: plain side: {}", reason(&error));
+            log(Level::Plain, format_args!("{}", settings.line(&text)));
+            None
+        }
+    }
+}
+
+/// The handshake is over: from here on nothing is opened.
+fn confine(report: &mut Report) {
+    if let Err(error) = sandbox::no_files() {
+        report.debug(&format!("couriertls: {error}"));
+    }
+    if let Err(error) = sandbox::relay_only() {
+        report.debug(&format!("couriertls: {error}"));
+    }
 }
 
 fn print_dump(dump: Option<OwnedFd>, session: &Session) -> Result<(), String> {
@@ -100,20 +189,20 @@ fn print_dump(dump: Option<OwnedFd>, session: &Session) -> Result<(), String> {
     };
     File::from(dump)
         .write_all(session.peer.text.as_bytes())
-        .map_err(|error| format!("couriertls: -printx509: {error}"))
+        .map_err(|error| format!("couriertls: -printx509: {}", reason(&error)))
 }
 
-fn with_program(
+fn in_two_processes(
     options: &Options,
-    settings: &Arc<Settings>,
-    material: &Material,
-    network: OwnedFd,
+    connection: Connection,
+    dump: Option<OwnedFd>,
     report: &mut Report,
 ) -> Result<ExitCode, String> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| {
-        settings.line(&format!("couriertls: {what}: {error}"))
+    let settings = Arc::clone(&connection.settings);
+    let failed = |what: &str, error: &io::Error| {
+        settings.line(&format!("couriertls: {what}: {}", reason(error)))
     };
-    let (plain, programs) = fd::socket_pair().map_err(|error| failed("socketpair", &error))?;
+    let (plain, other) = fd::socket_pair().map_err(|error| failed("socketpair", &error))?;
     let (here, there) = UnixStream::pair().map_err(|error| failed("socketpair", &error))?;
     match process::fork().map_err(|error| failed("fork", &error))? {
         Fork::Child => {
@@ -121,8 +210,8 @@ fn with_program(
             let code = match process::fork() {
                 Ok(Fork::Parent(_)) => 0,
                 Ok(Fork::Child) => {
-                    drop((here, programs));
-                    tls_process(options, settings, material, network, plain, there, report);
+                    drop((here, other));
+                    tls_process(connection, plain, dump, there, report);
                     0
                 }
                 Err(error) => {
@@ -133,30 +222,35 @@ fn with_program(
             process::exit_now(code);
         }
         Fork::Parent(child) => {
-            drop((network, plain, there));
-            nix::sys::wait::waitpid(child, None).map_err(|error| failed("wait", &error))?;
-            let Some(variables) = answer_until_connected(settings, here) else {
+            drop((connection, plain, dump, there));
+            nix::sys::wait::waitpid(child, None).map_err(|errno| failed("wait", &errno.into()))?;
+            let Some(variables) = answer_until_connected(&settings, here) else {
                 return Ok(ExitCode::FAILURE);
             };
-            let error = become_program(options, &variables, &programs);
+            report.succeeded();
+            if options.program.is_empty() {
+                pump::copy(other)
+                    .map_err(|error| settings.line(&format!("couriertls: {}", reason(&error))))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let error = become_program(options, &variables, &other);
             let name = options
                 .program
                 .first()
                 .map(|name| name.to_string_lossy().into_owned());
-            Err(format!("{}: {error}", name.unwrap_or_default()))
+            Err(format!("{}: {}", name.unwrap_or_default(), reason(&error)))
         }
     }
 }
 
 fn tls_process(
-    options: &Options,
-    settings: &Arc<Settings>,
-    material: &Material,
-    network: OwnedFd,
+    connection: Connection,
     plain: OwnedFd,
+    dump: Option<OwnedFd>,
     control: UnixStream,
     report: &mut Report,
 ) {
+    let settings = Arc::clone(&connection.settings);
     let control = Arc::new(Mutex::new(Some(control)));
     let lookup = {
         let control = Arc::clone(&control);
@@ -170,21 +264,16 @@ fn tls_process(
             .is_some_and(|mut control| message.send(&mut control).is_ok())
     };
     let serve = || -> Result<(), String> {
-        let context = context(settings, material, Arc::new(lookup))?;
-        if let Some(user) = &options.user {
-            become_user(user)?;
-        }
-        let network = Network::new(network)
-            .map_err(|error| settings.line(&format!("couriertls: {error}")))?;
-        let plain =
-            Plain::new(plain).map_err(|error| settings.line(&format!("couriertls: {error}")))?;
-        let Some(session) = Session::accept(network, &context, settings, report) else {
+        let session = connection.shake_hands(Arc::new(lookup), report)?;
+        let Some((session, plain)) = session.zip(prepare(plain, &settings)) else {
             tell(&Message::Failed);
             return Ok(());
         };
+        print_dump(dump, &session)?;
         if tell(&Message::Connected(session.peer.environment())) {
             report.succeeded();
-            session.relay(plain, settings, report);
+            confine(report);
+            session.relay(plain, &settings, report);
         }
         Ok(())
     };
@@ -241,20 +330,6 @@ fn file_lookup(settings: &Settings, name: &str) -> Option<Material> {
     }
 }
 
-fn context(
-    settings: &Arc<Settings>,
-    material: &Material,
-    lookup: Arc<HostLookup>,
-) -> Result<SslContext, String> {
-    Verification::load(settings)
-        .and_then(|verification| {
-            context::server(settings, &Arc::new(verification), material, lookup)
-        })
-        .map_err(|error| {
-            settings.line(&format!("couriertls: {}: {error}", material.path.display()))
-        })
-}
-
 /// Keys from the session cache file, else keys of this process alone.
 fn ticket_keys(settings: &Settings, report: &mut Report) -> io::Result<Vec<sys::TicketKey>> {
     let shared = settings
@@ -264,24 +339,13 @@ fn ticket_keys(settings: &Settings, report: &mut Report) -> io::Result<Vec<sys::
     let keys = match shared {
         Some((_, Ok(keys))) => keys,
         Some((path, Err(error))) => {
-            report.debug(&settings.line(&format!("couriertls: {}: {error}", path.display())));
+            let text = reason(&error);
+            report.debug(&settings.line(&format!("couriertls: {}: {text}", path.display())));
             vec![ticket::fresh()?]
         }
         None => vec![ticket::fresh()?],
     };
     Ok(keys.into_iter().map(|dated| dated.key).collect())
-}
-
-/// The peer's connection. With `-tcpd` nothing may write to it but this module: descriptor 1 becomes the log.
-fn network(options: &Options) -> io::Result<OwnedFd> {
-    match options.remote_fd {
-        Some(number) if !options.tcpd => sys::take_descriptor(number),
-        _ => {
-            let network = fd::stdin().try_clone_to_owned()?;
-            fd::duplicate_to(fd::stderr(), 1)?;
-            Ok(network)
-        }
-    }
 }
 
 pub(crate) fn become_user(name: &str) -> Result<(), String> {

@@ -5,26 +5,15 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 
 use courier::sys::fd;
-use courier::sys::process::{self, Fork};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-/// A socket whose other end a child process copies to and from descriptors 0 and 1.
+/// Copies between `socket` and descriptors 0 and 1 until the socket's other end closes.
 ///
 /// # Errors
-/// Those of fork and socketpair.
-pub(crate) fn standard_streams() -> io::Result<OwnedFd> {
-    let (ours, theirs) = fd::socket_pair()?;
-    match process::fork()? {
-        Fork::Parent(_) => Ok(ours),
-        Fork::Child => {
-            drop(ours);
-            let code = i32::from(copy(TcpStream::from(theirs)).is_err());
-            process::exit_now(code);
-        }
-    }
-}
-
-fn copy(mut socket: TcpStream) -> io::Result<()> {
+/// Those of poll, read and write.
+pub(crate) fn copy(socket: OwnedFd) -> io::Result<()> {
+    let mut socket = TcpStream::from(socket);
     let mut buffer = vec![0; 64 * 1024];
     let mut input_open = true;
     loop {
@@ -33,7 +22,10 @@ fn copy(mut socket: TcpStream) -> io::Result<()> {
         if input_open {
             fds.push(PollFd::new(standard, PollFlags::POLLIN));
         }
-        nix::poll::poll(&mut fds, PollTimeout::NONE)?;
+        match nix::poll::poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            result => result?,
+        };
         let ready = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
         let (from_socket, from_input) = (ready(0), ready(1));
         if from_socket {
@@ -49,9 +41,14 @@ fn copy(mut socket: TcpStream) -> io::Result<()> {
             let count = nix::unistd::read(standard, &mut buffer)?;
             if count == 0 {
                 input_open = false;
-                socket.shutdown(Shutdown::Write)?;
+                // Fails if the peer has closed, which the socket says next.
+                let _closed = socket.shutdown(Shutdown::Write);
             } else {
-                socket.write_all(buffer.get(..count).unwrap_or_default())?;
+                match socket.write_all(buffer.get(..count).unwrap_or_default()) {
+                    // The peer has closed; what it said before is still to come.
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => input_open = false,
+                    result => result?,
+                }
             }
         }
     }

@@ -33,13 +33,21 @@ impl Network {
     pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
         let socket = TcpStream::from(socket);
         socket.set_nonblocking(true)?;
-        // A UNIX socket cannot do this and does not need it.
+        // A UNIX socket cannot do these and does not need them. Without keep-alives a peer that is gone without a
+        // word would keep its session for ever.
         let _optional = socket.set_nodelay(true);
+        let _optional =
+            nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::KeepAlive, &true);
         Ok(Self {
             socket,
             output: Vec::new(),
             sent: 0,
         })
+    }
+
+    /// The socket, to wait for.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
     }
 
     fn has_output(&self) -> bool {
@@ -96,55 +104,6 @@ impl Plain {
         let socket = TcpStream::from(socket);
         socket.set_nonblocking(true)?;
         Ok(Self(socket))
-    }
-}
-
-/// Why a handshake did not succeed.
-#[derive(Debug)]
-pub(crate) enum HandshakeFailure {
-    TimedOut,
-    /// The text of the library, or of the socket.
-    Failed(String),
-}
-
-/// Shakes hands as the server, within `limit`.
-pub(crate) fn accept(
-    stream: &mut SslStream<Network>,
-    limit: Duration,
-) -> Result<(), HandshakeFailure> {
-    let deadline = Instant::now() + limit;
-    loop {
-        let result = stream.accept();
-        let failed = |error: io::Error| HandshakeFailure::Failed(error.to_string());
-        let flushed = stream.get_mut().send().map_err(failed)?;
-        let events = match result {
-            Ok(()) if flushed => return Ok(()),
-            Ok(()) => PollFlags::POLLOUT,
-            Err(error) => match error.code() {
-                ErrorCode::WANT_READ if flushed => PollFlags::POLLIN,
-                ErrorCode::WANT_READ => PollFlags::POLLIN | PollFlags::POLLOUT,
-                ErrorCode::WANT_WRITE => PollFlags::POLLOUT,
-                _ => return Err(HandshakeFailure::Failed(error_text(&error))),
-            },
-        };
-        let ready = courier::sys::fd::wait_ready(&stream.get_ref().socket, events, Some(deadline))
-            .map_err(failed)?;
-        if !ready {
-            return Err(HandshakeFailure::TimedOut);
-        }
-    }
-}
-
-/// The most telling part of an OpenSSL failure.
-pub(crate) fn error_text(error: &openssl::ssl::Error) -> String {
-    let last = error
-        .ssl_error()
-        .and_then(|stack| stack.errors().last())
-        .map(ToString::to_string);
-    match (last, error.io_error()) {
-        (Some(text), _) => text,
-        (None, Some(error)) => error.to_string(),
-        (None, None) => "connection closed during the handshake".to_owned(),
     }
 }
 

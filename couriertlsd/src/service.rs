@@ -23,19 +23,22 @@ use nix::sys::socket::{SockFlag, accept4};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use openssl::ssl::SslContext;
 
-use crate::context::{self, Verification};
+use crate::context;
 use crate::material::{Material, host_name};
 use crate::relay::{Network, Plain};
 use crate::report::Report;
-use crate::session::Session;
+use crate::session::{Role, Session};
 use crate::settings::Settings;
 use crate::ticket::{self, Dated};
+use crate::verification::Verification;
 use crate::{loader, sys};
 
 /// A client that has connected must send its packet within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Clients that have connected and not sent yet; more are turned away.
 const WAITING_MAX: usize = 256;
+/// More authorities than this were not chosen one by one: a bundle of public ones.
+const MANY_AUTHORITIES: usize = 16;
 /// Addresses with contexts of their own.
 const ADDRESSES_MAX: usize = 64;
 
@@ -69,7 +72,22 @@ impl Service {
         listener: OwnedFd,
         loader: OwnedFd,
     ) -> Result<Self, String> {
-        let verification = Verification::load(&settings).map_err(|error| error.to_string())?;
+        if let Err(error) = sandbox::check_no_files() {
+            log(
+                Level::Info,
+                format_args!("couriertlsd: connections are confined by a filter only: {error}"),
+            );
+        }
+        let verification = Verification::load(&settings, None)?;
+        if verification.authorities() > MANY_AUTHORITIES {
+            log(
+                Level::Warning,
+                format_args!(
+                    "couriertlsd: each of the {} authorities in TLS_TRUSTCERTS can vouch for any client",
+                    verification.authorities()
+                ),
+            );
+        }
         let verification = Arc::new(verification);
         let questions = Arc::default();
         let mut keys = Vec::new();
@@ -253,10 +271,12 @@ impl Service {
             Err(error) => return report.fail(&settings.line(&format!("couriertls: {error}"))),
         };
         drop(log_fd);
+        // What the kernel lacks was said when the service started; the filter below is there all the same.
+        let _said_before = sandbox::no_files();
         if let Err(error) = sandbox::relay_only() {
             log(Level::Debug, format_args!("couriertlsd: {error}"));
         }
-        let session = Session::accept(network, context, &settings, &mut report);
+        let session = Session::start(network, context, &Role::default(), &settings, &mut report);
         let reply = match &session {
             Some(session) => Reply::Connected(
                 session

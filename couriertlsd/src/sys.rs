@@ -166,3 +166,17 @@ pub(crate) fn accepted(number: std::os::fd::RawFd) -> std::os::fd::OwnedFd {
     // SAFETY: the only caller passes the result of a successful accept4, which nobody else knows of.
     unsafe { std::os::fd::OwnedFd::from_raw_fd(number) }
 }
+
+/// The TCP port that the system's services database gives for `name`.
+pub(crate) fn tcp_service(name: &std::ffi::CStr) -> Option<u16> {
+    // SAFETY: both arguments are NUL-terminated strings; the process is single-threaded, so nobody else uses the
+    // static storage the result lies in.
+    let entry = unsafe { libc::getservbyname(name.as_ptr(), c"tcp".as_ptr()) };
+    if entry.is_null() {
+        return None;
+    }
+    // SAFETY: not null, so it points at a servent that stays valid until the next call.
+    let port = unsafe { (*entry).s_port };
+    // The port is stored in network order in the low 16 bits.
+    u16::try_from(port & 0xffff).ok().map(u16::from_be)
+}

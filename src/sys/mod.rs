@@ -3,6 +3,7 @@
 pub mod dir;
 pub mod fd;
 pub mod fresh;
+mod landlock;
 pub mod localtime;
 pub mod log;
 pub mod notify;

@@ -71,6 +71,25 @@ pub fn converse_only() -> Result<(), SandboxError> {
     filter::install(&[])
 }
 
+/// Takes the file system, new TCP connections and other processes away (Landlock). Before a filter, which would not
+/// let this through.
+///
+/// # Errors
+/// [`SandboxError`] when the kernel has none of it; nothing has changed then.
+pub fn no_files() -> Result<(), SandboxError> {
+    super::landlock::forbid_everything().map_err(|error| SandboxError::Call("Landlock", error))
+}
+
+/// Whether [`no_files`] can work here, for a service that says so once and not for each connection.
+///
+/// # Errors
+/// As [`no_files`].
+pub fn check_no_files() -> Result<(), SandboxError> {
+    super::landlock::version()
+        .map(|_version| ())
+        .map_err(|error| SandboxError::Call("Landlock", error))
+}
+
 /// Installs the filter of a process that relays between sockets it already has: as [`converse_only`], and it may
 /// close and shut down descriptors and wait for locks of its own memory (as OpenSSL's do).
 ///
