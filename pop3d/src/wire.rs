@@ -51,6 +51,7 @@ pub struct Input<'a> {
     /// Bytes of `buffer` that have been taken already.
     taken: usize,
     received: u64,
+    limit: Duration,
 }
 
 impl<'a> Input<'a> {
@@ -61,7 +62,15 @@ impl<'a> Input<'a> {
             buffer: Vec::new(),
             taken: 0,
             received: 0,
+            limit: TIMEOUT,
         }
+    }
+
+    /// Waits this long for a command instead of [`TIMEOUT`].
+    #[must_use]
+    pub fn with_limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// Bytes of commands so far; of a line that was too long only as many as are looked at.
@@ -106,7 +115,7 @@ impl<'a> Input<'a> {
         output.flush()?;
         self.buffer.drain(..self.taken);
         self.taken = 0;
-        let deadline = Instant::now() + TIMEOUT;
+        let deadline = Instant::now() + self.limit;
         let mut piece = [0; PIECE];
         loop {
             if !fd::wait_ready(&self.from, PollFlags::POLLIN, Some(deadline))? {
@@ -132,6 +141,7 @@ pub struct Output<'a> {
     to: BorrowedFd<'a>,
     gathered: Vec<u8>,
     sent: u64,
+    limit: Duration,
 }
 
 impl<'a> Output<'a> {
@@ -141,7 +151,15 @@ impl<'a> Output<'a> {
             to,
             gathered: Vec::new(),
             sent: 0,
+            limit: TIMEOUT,
         }
+    }
+
+    /// Waits this long for the client to read instead of [`TIMEOUT`].
+    #[must_use]
+    pub fn with_limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// Bytes given to [`Output::put`] so far.
@@ -185,12 +203,12 @@ impl<'a> Output<'a> {
     /// [`Gone`]; what was not sent is dropped.
     pub fn flush(&mut self) -> Result<(), Gone> {
         let mut rest = self.gathered.as_slice();
-        let mut deadline = Instant::now() + TIMEOUT;
+        let mut deadline = Instant::now() + self.limit;
         while !rest.is_empty() {
             match send(self.to, rest) {
                 Ok(count) => {
                     rest = rest.get(count..).unwrap_or_default();
-                    deadline = Instant::now() + TIMEOUT;
+                    deadline = Instant::now() + self.limit;
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
@@ -244,6 +262,18 @@ mod tests {
         assert_eq!(next(), Err(Gone::Closed));
         assert_eq!(input.received(), 11 + 8191 + 6);
         writer.join().unwrap();
+    }
+
+    #[test]
+    fn a_silent_client_and_one_that_does_not_read_are_given_up() {
+        const MOMENT: Duration = Duration::from_millis(20);
+        let (_client, server) = UnixStream::pair().unwrap();
+        let mut output = Output::new(server.as_fd()).with_limit(MOMENT);
+        let mut input = Input::new(server.as_fd()).with_limit(MOMENT);
+        assert_eq!(input.line(&mut output), Err(Gone::Time));
+        // More than any socket holds.
+        let mut put = || output.put(&[b'x'; 8 * 1024]);
+        assert!((0..1000).any(|_| put() == Err(Gone::Time)));
     }
 
     #[test]

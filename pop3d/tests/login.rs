@@ -6,6 +6,7 @@
 mod login_rig;
 
 use std::fs::Permissions;
+use std::io::Write;
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -228,6 +229,20 @@ fn long_lines_are_read_over_whole() {
     login.expect("-ERR Line too long.");
     login.expect("+OK en King's English");
     assert!(resident(parser) < before + 256);
+}
+
+#[test]
+fn a_flood_of_pipelined_commands_is_answered_in_order() {
+    let mut rig = Rig::with_alice();
+    let mut login = start(&mut rig);
+    let mut writer = login.client.try_clone().unwrap();
+    let flood = "LANG en\r\nNOOP\r\n".repeat(10_000) + "QUIT\r\n";
+    let sender = std::thread::spawn(move || writer.write_all(flood.as_bytes()).unwrap());
+    let replies = "+OK en King's English\r\n-ERR Invalid command.\r\n".repeat(10_000);
+    let rest = login.rest();
+    assert!(rest == replies + "+OK Better luck next time.\r\n");
+    sender.join().unwrap();
+    assert_eq!(login.finish().0, Some(0));
 }
 
 #[test]

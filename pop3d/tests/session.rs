@@ -20,6 +20,12 @@ struct Mail {
     variables: Vec<(String, String)>,
 }
 
+/// The word after `name=` in a log line.
+fn counter(line: &str, name: &str) -> usize {
+    let value = line.split(&format!(", {name}=")).nth(1).unwrap();
+    value.split(',').next().unwrap().parse().unwrap()
+}
+
 /// What a session left behind.
 struct Ran {
     reply: String,
@@ -188,6 +194,65 @@ fn deletion_happens_at_quit_only() {
 }
 
 #[test]
+fn the_last_line_accounts_for_the_session() {
+    let mut mail = Mail::with_two();
+    let commands = "STAT\r\nTOP 1 0\r\nTOP 2 1\r\nRETR 2\r\nRETR 1\r\nUIDL\r\nNOOP\r\nx\r\n";
+    for mark in ["", ", stls=1"] {
+        let plain = mail.run(format!("{commands}QUIT\r\n"));
+        // CAPA and LANG are answered and not counted.
+        let ran = mail.run(format!("{commands}CAPA\r\nLANG\r\nQUIT\r\n"));
+        assert!(ran.reply.len() > plain.reply.len());
+        let line = ran.log.lines().last().unwrap();
+        assert_eq!(counter(line, "sent"), plain.reply.len());
+        assert_eq!(counter(line, "rcvd"), commands.len() + 6 + 6 + 6);
+        // Bytes as stored: 21 and 21 of the headers, 3 of the line; 25 and 27 of the messages.
+        let expected = format!(
+            "INFO: LOGOUT, user=joe, ip=[192.0.2.7], port=[50123], top=45, retr=52, rcvd={}, sent={}, time=",
+            counter(line, "rcvd"),
+            counter(line, "sent")
+        );
+        let time = line.strip_prefix(&expected).unwrap_or(line);
+        assert_eq!(time.trim_start_matches(|c: char| c.is_ascii_digit()), mark);
+        mail.set("POP3_TLS", "1");
+    }
+}
+
+#[test]
+fn what_cannot_be_removed_is_told() {
+    let mail = Mail::with_two();
+    let rig = Rig::without_daemon();
+    let account = rig.account("joe", "");
+    rig.serve(move |_| Some(account.clone()));
+    rig.replace_probe(env!("CARGO_BIN_EXE_pop3d"));
+    rig.adopt_maildir(&mail.path(""));
+    let mut login = rig.start();
+    login.expect("+OK Hello there.");
+    login.send("USER joe\r\nPASS x\r\nDELE 1\r\nDELE 2\r\n");
+    for line in [
+        "+OK Password required.",
+        "+OK logged in.",
+        "+OK Deleted.",
+        "+OK Deleted.",
+    ] {
+        login.expect(line);
+    }
+    // Not even root can unlink a directory.
+    let path = rig.path("home/Maildir/cur/100.a,S=26:2,");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    login.send("QUIT\r\n");
+    assert_eq!(
+        login.rest(),
+        "-ERR [SYS/TEMP] Some deleted messages could not be removed.\r\n"
+    );
+    assert!(login_rig::exists(&path));
+    assert!(!login_rig::exists(&rig.path("home/Maildir/cur/200.b:2,")));
+    let (code, log) = login.finish();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("ERR: unlink "), "{log}");
+}
+
+#[test]
 fn messages_that_others_renamed_or_removed_meanwhile() {
     let mail = Mail::new();
     for number in 1..=4 {
@@ -290,6 +355,24 @@ fn bad_input_is_refused_and_costs_nothing() {
         "\nLAST\nAPOP\nUSER x\nSTLS\nDELE\nDELE 0\nDELE -1\nDELE 3\nDELE 99999999999999999999\nRETR x\n{long}\n\
          DELE 2x\nNOOP\nSTAT 9\n"
     ));
+    let huge = [
+        "-9223372036854775808",
+        "9223372036854775808",
+        "18446744073709551617",
+    ];
+    for command in ["LIST", "UIDL", "RETR", "TOP", "DELE"] {
+        for number in huge {
+            let reply = mail.ask(&format!("{command} {number} 1\n"));
+            assert_eq!(
+                reply, "-ERR Invalid message number.\n",
+                "{command} {number}"
+            );
+        }
+    }
+    for lines in huge {
+        let reply = mail.ask(&format!("TOP 1 {lines}\n"));
+        assert!(reply.ends_with("\n\nabc\n.\n"), "{lines}: {reply}");
+    }
     let invalid = "-ERR Invalid command.\n".repeat(5);
     let number = "-ERR Invalid message number.\n".repeat(6);
     assert_eq!(
@@ -437,6 +520,11 @@ fn a_full_disk_hides_new_messages_and_lets_old_ones_go() {
     mail.put("cur/1.a:2,", "A: b\n\nx\n");
     let before = mail.ask("UIDL\n");
     mail.put("cur/2.b:2,", "A: b\n\nx\n");
+    // So that removing it frees nothing.
+    std::fs::hard_link(mail.path("cur/1.a:2,"), mail.path("link")).unwrap();
+    // A full page: the next line needs another.
+    let quota = "1000S\n".to_owned() + &" ".repeat(4096 - 7) + "\n";
+    mail.put("maildirsize", &quota);
     // To the last byte.
     let filler = std::fs::File::create(mail.path("filler")).unwrap();
     for size in [4096, 512, 1] {
@@ -445,6 +533,7 @@ fn a_full_disk_hides_new_messages_and_lets_old_ones_go() {
     drop(filler);
     let ran = mail.run("UIDL\r\nDELE 1\r\nQUIT\r\n");
     let rest = mail.names();
+    let kept = mail.read("maildirsize");
     let unmounted = Command::new("umount").arg(mail.path("")).status().unwrap();
     assert!(unmounted.success());
     assert_eq!(before.lines().count(), 3);
@@ -458,6 +547,8 @@ fn a_full_disk_hides_new_messages_and_lets_old_ones_go() {
             .contains("ERR: Error while saving courierpop3dsizelist, user=joe\n")
     );
     assert_eq!(rest, ["2.b:2,"]);
+    assert!(kept == quota);
+    assert!(ran.log.contains("ERR: write "), "{}", ran.log);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! INBOX as POP3 sees it: numbered once at login, with sizes and UIDLs from `courierpop3dsizelist`
 //! (contract: pop3d 3, 6; maildir 8).
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
@@ -346,7 +347,7 @@ impl Maildrop {
         self.messages.sort_unstable_by(|a, b| {
             a.order.cmp(&b.order).then_with(|| {
                 let (a, b) = (name(names, a), name(names, b));
-                filename::base(a).cmp(filename::base(b)).then(a.cmp(b))
+                base_order(filename::base(a), filename::base(b)).then_with(|| a.cmp(b))
             })
         });
         // One message under two names, as an interrupted rename leaves it, is one message.
@@ -380,7 +381,7 @@ impl Maildrop {
             .map(|(name, entry)| (filename::leading_number(name), filename::base(name), entry))
             .collect();
         let order = |a: &(u64, &[u8], Entry), b: &(u64, &[u8], Entry)| {
-            a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1))
+            a.0.cmp(&b.0).then_with(|| base_order(a.1, b.1))
         };
         if !known.is_sorted_by(|a, b| order(a, b).is_le()) {
             known.sort_by(order);
@@ -395,7 +396,9 @@ impl Maildrop {
         for message in &mut self.messages {
             let base = filename::base(name(names, message));
             let order = |(number, known, _): &(u64, &[u8], Entry)| {
-                number.cmp(&message.order).then_with(|| (*known).cmp(base))
+                number
+                    .cmp(&message.order)
+                    .then_with(|| base_order(known, base))
             };
             // Entries of files that are gone.
             while known.next_if(|entry| order(entry).is_lt()).is_some() {
@@ -551,6 +554,27 @@ impl Maildrop {
             Err(errno) => Err(self.root.error("write", QUOTA, errno)),
         }
     }
+}
+
+/// The original's order of base names (contract: pop3d 6.1): bytes are signed, and the `:` behind the base counts.
+fn base_order(a: &[u8], b: &[u8]) -> Ordering {
+    let both = a.len().min(b.len());
+    let (start, other) = (a.get(..both), b.get(..both));
+    if start == other {
+        return match (a.get(both), b.get(both)) {
+            (None, None) => Ordering::Equal,
+            (next, other) => {
+                let signed = |byte: Option<&u8>| byte.copied().unwrap_or(b':') ^ 0x80;
+                signed(next).cmp(&signed(other)).then(a.len().cmp(&b.len()))
+            }
+        };
+    }
+    let differing = start
+        .unwrap_or_default()
+        .iter()
+        .zip(other.unwrap_or_default())
+        .find(|(a, b)| a != b);
+    differing.map_or(Ordering::Equal, |(a, b)| (a ^ 0x80).cmp(&(b ^ 0x80)))
 }
 
 /// A message's name among `names`.

@@ -307,3 +307,33 @@ fn what_imap_has_read_is_not_read_again() {
     remember(&mail, "cur/5.e:2,", known);
     assert_eq!(mail.open().size(4), 5);
 }
+
+#[test]
+fn the_order_is_the_originals() {
+    // As Debian's courierpop3d numbers them.
+    let names: [&[u8]; 9] = [
+        b"9.z:2,",
+        b"1000.\xfc:2,",
+        b"1000.a!b:2,",
+        b"1000.a,S=3:2,FS",
+        b"1000.a:2,",
+        b"1000.a;x:2,",
+        b"1000.aB:2,",
+        b"1000.ab:2,S",
+        b"1001:2,",
+    ];
+    let mail = Box::new();
+    mail.put("courierpop3dsizelist", OLD);
+    let cur = mail.directory.path().join("cur");
+    for name in names.iter().rev() {
+        std::fs::write(cur.join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
+    }
+    for _ in 0..2 {
+        let maildrop = mail.open();
+        let shown: Vec<&[u8]> = (0..maildrop.len())
+            .map(|index| maildrop.file_name(index))
+            .collect();
+        assert_eq!(shown, names);
+        assert_eq!(uidls(&maildrop)[8], "UID11-100");
+    }
+}
