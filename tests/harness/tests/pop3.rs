@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::account::{Account, wire_form};
 use harness::client::Client;
@@ -369,4 +370,176 @@ fn their_pop3d_goes_on_with_our_list() -> Result<(), Error> {
 #[test]
 fn our_pop3d_goes_on_with_their_list() -> Result<(), Error> {
     by_turns(Side::Reference, Side::Ours)
+}
+
+/// One account with Debian's server and with ours.
+fn both_servers() -> Result<(Server, Server, Account), Error> {
+    if std::env::var_os("COURIER_INTEROP").is_none() {
+        return Err(Error::Skipped(
+            "comparison with Debian's Courier: run by make check-interop".to_owned(),
+        ));
+    }
+    let theirs = server(Side::Reference, "joe", &[])?;
+    let joe = theirs.account("joe")?.clone();
+    let ours = server(Side::Ours, "other", std::slice::from_ref(&joe))?;
+    Ok((theirs, ours, joe))
+}
+
+/// `text` without the validity of a list that was begun just now.
+fn without_now(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let lines = text.lines().map(|line| match line.rsplit_once('-') {
+        Some((start, number)) if number.len() >= 10 => format!("{start}-now\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+#[test]
+fn old_lists_and_odd_names_give_the_originals_identifiers() -> Result<(), Error> {
+    harness::run(|| {
+        let (theirs, ours, joe) = both_servers()?;
+        let names: [&[u8]; 8] = [
+            b"9.z:2,",
+            b"1000.\xfc:2,",
+            b"1000.a!b:2,",
+            b"1000.a,S=9:2,FS",
+            b"1000.a:2,",
+            b"1000.a b+'c:2,",
+            b"1000.aB:2,",
+            b"1001.new:2,",
+        ];
+        let cur = joe.maildir().join("cur");
+        let list = joe.maildir().join("courierpop3dsizelist");
+        for name in names {
+            let name = std::ffi::OsStr::from_bytes(name);
+            joe.write(&cur.join(name), b"A: b\n\nxy\n")?;
+        }
+        let entries = |form: &dyn Fn(usize) -> String| -> Vec<u8> {
+            let mut text = Vec::new();
+            for (number, name) in names.iter().enumerate().take(7) {
+                text.extend_from_slice(name);
+                text.extend_from_slice(form(number).as_bytes());
+            }
+            text
+        };
+        let lists: [Vec<u8>; 9] = [
+            [
+                b"/3 57 33\n".to_vec(),
+                entries(&|number| format!(" 12 {}:33:0\n", number + 40)),
+            ]
+            .concat(),
+            // From another server, or from before there was a validity.
+            [
+                b"/3 57 33\n".to_vec(),
+                entries(&|number| format!(" 12 {}:0:0\n", number % 3)),
+            ]
+            .concat(),
+            [
+                b"/2 57 33\n".to_vec(),
+                entries(&|number| format!(" 12 {}:33\n", number + 40)),
+            ]
+            .concat(),
+            [
+                b"/1 57 33\n".to_vec(),
+                entries(&|number| format!(" 12 {}\n", number + 40)),
+            ]
+            .concat(),
+            b"/9 57 33\n".to_vec(),
+            b"/3 57\n".to_vec(),
+            b"/3 57 33\nnonsense\n\n9.z:2, x 2:33:0\n9.z:2, 12 2:33:0\n0.gone:2, 12 1:33:0\n"
+                .to_vec(),
+            b"nonsense\n".to_vec(),
+            Vec::new(),
+        ];
+        for content in lists {
+            let what = String::from_utf8_lossy(&content).into_owned();
+            let seen = |port: u16| -> Result<(String, String), Error> {
+                joe.write(&list, &content)?;
+                let replies = session(port, "joe", "STAT\r\nLIST\r\nUIDL\r\nQUIT\r\n")?;
+                let again = session(port, "joe", "STAT\r\nLIST\r\nUIDL\r\nQUIT\r\n")?;
+                assert_eq!(without_now(&again), without_now(&replies), "{what}");
+                // Whichever time it is.
+                let written = fs::read(&list)?;
+                let lines = String::from_utf8_lossy(&written)
+                    .lines()
+                    .map(|line| {
+                        let words = line
+                            .split([' ', ':'])
+                            .map(|word| match word.parse::<u64>() {
+                                Ok(number) if number > 1_700_000_000 => "now",
+                                _ => word,
+                            });
+                        words.collect::<Vec<_>>().join(" ")
+                    })
+                    .collect::<Vec<_>>();
+                Ok((without_now(&replies), lines.join("\n")))
+            };
+            assert_eq!(seen(ours.port)?, seen(theirs.port)?, "{what}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn log_lines_are_the_originals() -> Result<(), Error> {
+    harness::run(|| {
+        let (theirs, ours, joe) = both_servers()?;
+        joe.place("INBOX", b"Subject: a\r\n\r\n.x\r\n", "S")?;
+        joe.place("INBOX", "Subject: j\u{fc}\r\n\r\nx\r\n".as_bytes(), "S")?;
+        let long = "x".repeat(9000);
+        for commands in [
+            "STAT\r\nLIST\r\nUIDL\r\nUTF8\r\nTOP 1 0\r\nRETR 1\r\nRETR 2\r\nCAPA\r\nNOOP\r\nx\r\nQUIT\r\n",
+            "DELE 1\r\nRSET\r\nRETR 9\r\n",
+        ] {
+            let commands =
+                commands.replace("NOOP\r\n", &format!("NOOP {}\r\nNOOP\r\n", &long[..200]));
+            let lines = |server: &Server| -> Result<Vec<String>, Error> {
+                let before = server.log().lines().count();
+                let mut stream = TcpStream::connect(("127.0.0.1", server.port))?;
+                stream.write_all(format!("USER joe\r\nPASS {PASSWORD}\r\n").as_bytes())?;
+                let mut text = Vec::new();
+                let mut byte = [0; 512];
+                stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+                while !text.ends_with(b"+OK logged in.\r\n") {
+                    let count = stream.read(&mut byte)?;
+                    text.extend_from_slice(byte.get(..count).unwrap_or_default());
+                    if count == 0 {
+                        return Err(Error::new("no login"));
+                    }
+                }
+                stream.write_all(commands.as_bytes())?;
+                stream.shutdown(std::net::Shutdown::Write)?;
+                stream.read_to_end(&mut text)?;
+                let end = Instant::now() + Duration::from_secs(20);
+                let mut log = server.log();
+                while !log
+                    .lines()
+                    .skip(before)
+                    .any(|line| line.contains(", time="))
+                {
+                    if Instant::now() > end {
+                        return Err(Error::new(format!("no last line in:\n{log}")));
+                    }
+                    std::thread::sleep(Duration::from_millis(10));
+                    log = server.log();
+                }
+                let port = stream.local_addr()?.port().to_string();
+
+                Ok(log
+                    .lines()
+                    .skip(before)
+                    .map(|line| {
+                        let line = line.replace(&port, "PORT");
+                        let time = line.find(", time=").unwrap_or(line.len());
+                        line.get(..time).unwrap_or_default().to_owned()
+                    })
+                    .collect())
+            };
+            let (ours, theirs) = (lines(&ours)?, lines(&theirs)?);
+            assert_eq!(ours, theirs);
+            assert_eq!(ours.len(), 3, "{ours:?}");
+        }
+        Ok(())
+    })
 }
