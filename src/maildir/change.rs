@@ -1,8 +1,10 @@
 //! Changing flags and keywords, and removing messages (contract: maildir 3.4, 3.5, 7.2).
 
+use std::time::SystemTime;
+
 use nix::errno::Errno;
 
-use super::error::{Error, Result};
+use super::error::{Error, ErrorKind, Result};
 use super::filename;
 use super::flags::Flags;
 use super::folder::{Finder, Folder, Inner};
@@ -11,6 +13,9 @@ use super::keywords::KeywordSet;
 use super::lock::Lock;
 use super::options::Sync;
 use super::snapshot::Snapshot;
+
+/// Tries to read keywords beside others who take our lock away.
+const FENCED: u32 = 3;
 
 /// How [`Change`] combines with what a message has (RFC 3501 6.4.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,8 +132,7 @@ impl Folder {
                 return Ok(());
             }
         }
-        let _lock = Lock::acquire(&inner.tmp, self.options())?;
-        let on_disk = self.keywords_on_disk(snapshot)?;
+        let (_lock, on_disk) = self.locked_keywords(snapshot)?;
         let named: Vec<u32> = change
             .keywords
             .iter()
@@ -181,6 +185,20 @@ impl Folder {
         )
     }
 
+    /// The keyword sets of all messages as they are on disk, and the lock under which they stay so.
+    fn locked_keywords(&self, snapshot: &mut Snapshot) -> Result<(Lock<'_>, Vec<KeywordSet>)> {
+        let inner = &*self.inner;
+        for _ in 0..FENCED {
+            let lock = Lock::acquire(&inner.tmp, self.options())?;
+            let on_disk = self.keywords_on_disk(snapshot)?;
+            // Stopped for long meanwhile, we may have lost the lock to somebody who then changed them.
+            if lock.is_ours()? {
+                return Ok((lock, on_disk));
+            }
+        }
+        Err(Error::new(ErrorKind::Locked, "lock", inner.tmp.path()))
+    }
+
     /// The keyword sets of all messages as they are on disk, without telling the snapshot: changes of others are
     /// reported by the next rescan.
     fn keywords_on_disk(&self, snapshot: &mut Snapshot) -> Result<Vec<KeywordSet>> {
@@ -196,6 +214,10 @@ impl Folder {
                 index: &index,
                 complete: false,
                 tidy: false,
+                // On a network file system the time would cost a file: the directory is listed again instead.
+                now: &|| (!inner.network).then(SystemTime::now),
+                window: inner.window(),
+                warn: &|error| self.warn(error),
             },
             &mut table,
             &mut sets,

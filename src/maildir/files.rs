@@ -122,7 +122,8 @@ pub(crate) fn modified(stat: &FileStat) -> SystemTime {
         )
 }
 
-fn is_regular(stat: &FileStat) -> bool {
+/// True for a regular file.
+pub(crate) fn is_regular(stat: &FileStat) -> bool {
     stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits()
 }
 
@@ -303,16 +304,27 @@ impl Dir {
         let Some((file, stat)) = self.open_file(name)? else {
             return Ok(None);
         };
+        let bytes = self.read_opened(name, &file, &stat, limit)?;
+        Ok(Some((bytes, Stamp::of(&stat))))
+    }
+
+    /// Reads a whole file of this directory that has been opened; at most `limit` bytes.
+    pub(crate) fn read_opened(
+        &self,
+        name: &[u8],
+        file: &File,
+        stat: &FileStat,
+        limit: u64,
+    ) -> Result<Vec<u8>> {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         if size > limit {
             return Err(self.error("read", name, Errno::EFBIG));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
-        (&file)
-            .take(limit)
+        file.take(limit)
             .read_to_end(&mut bytes)
             .map_err(|error| Error::std("read", &self.path_of(name), &error))?;
-        Ok(Some((bytes, Stamp::of(&stat))))
+        Ok(bytes)
     }
 
     /// Creates a file that must not exist.

@@ -309,28 +309,25 @@ impl Folder {
                 false => Mode::ReadWrite,
             };
             // Not complete: `new` may hold more, and what has keywords there must keep them.
-            let stamp = self
-                .load_keywords(view, mode, false)
-                .unwrap_or_else(|error| {
+            let stamp = match self.load_keywords(view, mode, false) {
+                Ok(loaded) => loaded.map(|loaded| match loaded.settled {
+                    true => loaded.stamp,
+                    false => Stamp::NEVER,
+                }),
+                Err(error) => {
                     // The rest must be told all the same; the next look tries again.
                     self.warn(&error);
                     Some(Stamp::NEVER)
-                });
+                }
+            };
             let shown = view.len().saturating_sub(diff.added);
             for (message, old) in view.messages().iter().zip(old).take(shown) {
                 if message.keyword_set() != old {
                     changed.insert(message.uid());
                 }
             }
-            let inner = &self.inner;
-            let settled = |stamp: &Stamp| {
-                inner
-                    .now()
-                    .is_some_and(|now| !stamp.is_racy(now, inner.window()))
-            };
             if let Some(stamps) = &mut view.stamps {
-                stamps.keywords =
-                    stamp.map(|stamp| if settled(&stamp) { stamp } else { Stamp::NEVER });
+                stamps.keywords = stamp;
             }
         }
         diff.changed = changed

@@ -4,7 +4,9 @@
 //! that a pending one is never overwritten. Whoever loads folds pending files into `:list` and keeps them as
 //! `.N.BASENAME` for a while, for readers of an older `:list`.
 
-use std::collections::{BTreeMap, HashMap};
+mod updates;
+
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -15,13 +17,12 @@ use super::error::{Error, ErrorKind, Result};
 use super::files::{self, Dir, Stamp};
 use super::keywords::{self, KeywordSet, KeywordTable};
 use super::options::{Options, Sync};
+use updates::{Look, Pending, merged};
 
 /// The directory's name in the folder.
 pub(crate) const DIRECTORY: &[u8] = b"courierimapkeywords";
 const LIST: &[u8] = b":list";
 
-/// How long merged and half-made update files are kept.
-const KEEP: Duration = Duration::from_secs(15 * 60);
 /// Rounds of loading beside other loaders before giving up, and of links beside other writers.
 const ROUNDS: u32 = 1000;
 /// Links made to one content file; below the limit of any file system in use.
@@ -35,16 +36,24 @@ pub(crate) struct Known<'a> {
     pub(crate) complete: bool,
     /// False: change nothing on disk.
     pub(crate) tidy: bool,
+    /// The file server's time, asked once for each look.
+    pub(crate) now: &'a dyn Fn() -> Option<SystemTime>,
+    /// How long two changes may carry the same time.
+    pub(crate) window: Duration,
+    /// Told of files that are passed over.
+    pub(crate) warn: &'a dyn Fn(&Error),
 }
 
-/// What is pending for one message.
-#[derive(Default)]
-struct Update {
-    fresh: Option<u64>,
-    merged: Option<(u64, u64)>,
+/// What a load found out beside the sets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Loaded {
+    /// The directory's stamp before anything was read.
+    pub(crate) stamp: Stamp,
+    /// Equal times later mean that nothing has changed.
+    pub(crate) settled: bool,
 }
 
-/// Loads the keywords of the known messages into `sets` and returns the directory's stamp; `None` without one.
+/// Loads the keywords of the known messages into `sets`; `None` without a directory of them.
 ///
 /// # Errors
 /// Unreadable directory or files. A failure to fold pending updates is not one.
@@ -55,7 +64,7 @@ pub(crate) fn load(
     known: &Known<'_>,
     table: &mut KeywordTable,
     sets: &mut [KeywordSet],
-) -> Result<Option<Stamp>> {
+) -> Result<Option<Loaded>> {
     let keywords = match dir.open_dir(DIRECTORY) {
         Ok(keywords) => keywords,
         Err(error) if error.kind() == ErrorKind::NoSuchFolder => return Ok(None),
@@ -63,16 +72,21 @@ pub(crate) fn load(
     };
     for _ in 0..ROUNDS {
         let stamp = keywords.stamp()?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
-        let updates = pending(&keywords, known.tidy, now)?;
-        let Some(contents) = read_updates(&keywords, &updates, table)? else {
-            // Somebody folded one of them under us.
+        let settled = (known.now)().is_some_and(|now| !stamp.is_racy(now, known.window));
+        let now = seconds();
+        let pending = Pending::of(&keywords)?;
+        let look = Look { stamp, settled };
+        let Some(contents) = updates::read(&keywords, &look, &pending, table, known.warn)? else {
             continue;
         };
-        let mut save = updates.values().any(|update| update.fresh.is_some());
+        let mut tidy = known.tidy;
+        if tidy {
+            pending.tidy(&keywords);
+        }
+        let mut save = pending
+            .updates
+            .values()
+            .any(|update| update.fresh.is_some());
         for (name, set) in &contents {
             if let Some(slot) = known
                 .index
@@ -82,13 +96,21 @@ pub(crate) fn load(
                 *slot = *set;
             }
         }
-        let list = keywords
-            .read(LIST, keywords::LIMIT)?
-            .map(|(bytes, _)| bytes)
-            .unwrap_or_default();
+        let list = match keywords.read(LIST, keywords::LIMIT) {
+            Ok(list) => list.map(|(bytes, _)| bytes).unwrap_or_default(),
+            Err(error) if updates::is_hopeless(&error) => {
+                (known.warn)(&error);
+                // What is only forbidden may be allowed again: it is not replaced.
+                tidy &= error.kind() != ErrorKind::Denied;
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
         let mut strangers = Vec::new();
+        let mut listed = HashMap::new();
         keywords::parse_list(&list, table, |name, set| {
             if contents.contains_key(name) {
+                listed.insert(name, set);
                 return;
             }
             match known.index.get(name) {
@@ -109,129 +131,44 @@ pub(crate) fn load(
                     .map(|(name, set)| (name.as_slice(), *set)),
             );
         }
-        if known.tidy && save {
+        if tidy {
+            for (name, update) in &pending.updates {
+                if !updates::is_expired(&keywords, name, update, now) {
+                    continue;
+                }
+                let Some((number, _)) = update.merged else {
+                    continue;
+                };
+                // A slower session may have put an older list in place: then this file is all that knows better.
+                let gone = known.complete && !known.index.contains_key(name.as_slice());
+                let in_list = contents.get(name).is_none_or(|set| {
+                    *set == listed.get(name.as_slice()).copied().unwrap_or_default()
+                });
+                if gone || in_list {
+                    // Best effort, as all tidying.
+                    let _ = keywords.remove(&merged(number, name));
+                } else {
+                    save = true;
+                }
+            }
+        }
+        if tidy && save {
             // Best effort: whoever loads next has the same information.
             let _ = fold(
-                &keywords, tmp, options, known, table, sets, &strangers, &updates, now,
+                &keywords, tmp, options, known, table, sets, &strangers, &pending,
             );
-            return Ok(Some(keywords.stamp()?));
         }
-        return Ok(Some(stamp));
+        return Ok(Some(Loaded { stamp, settled }));
     }
     Err(Error::new(ErrorKind::Io, "load keywords", keywords.path()))
 }
 
-/// The update files in the directory. Losers and leftovers go when `tidy`.
-fn pending(keywords: &Dir, tidy: bool, now: u64) -> Result<BTreeMap<Vec<u8>, Update>> {
-    let mut updates: BTreeMap<Vec<u8>, Update> = BTreeMap::new();
-    let mut losers = Vec::new();
-    let mut leftovers = Vec::new();
-    keywords.list(|entry| {
-        if entry.name == LIST {
-            return;
-        }
-        let Some(rest) = entry.name.strip_prefix(b".") else {
-            updates.entry(entry.name.to_vec()).or_default().fresh = Some(entry.inode);
-            return;
-        };
-        let Some((number, name)) = merged_name(rest) else {
-            leftovers.push(entry.name.to_vec());
-            return;
-        };
-        let update = updates.entry(name.to_vec()).or_default();
-        match update.merged {
-            Some((best, _)) if best >= number => losers.push(entry.name.to_vec()),
-            best => {
-                if let Some((best, _)) = best {
-                    losers.push(merged(best, name));
-                }
-                update.merged = Some((number, entry.inode));
-            }
-        }
-    })?;
-    if tidy {
-        // Failures are left for the next load: none of these files says anything any more.
-        for name in losers {
-            let _ = keywords.remove(&name);
-        }
-        for name in leftovers {
-            remove_if_old(keywords, &name);
-        }
-        updates.retain(|name, update| match update.merged {
-            Some((number, _))
-                if update.fresh.is_none()
-                    && number.saturating_mul(300).saturating_add(KEEP.as_secs()) < now =>
-            {
-                !remove_if_old(keywords, &merged(number, name))
-            }
-            _ => true,
-        });
-    }
-    Ok(updates)
-}
-
-/// Splits `N.BASENAME`, N decimal without leading zero.
-fn merged_name(rest: &[u8]) -> Option<(u64, &[u8])> {
-    let dot = memchr::memchr(b'.', rest)?;
-    let (digits, name) = rest.split_at_checked(dot)?;
-    if !matches!(digits.first()?, b'1'..=b'9') || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    let name = name.get(1..)?;
-    (!name.is_empty()).then_some((number, name))
-}
-
-fn merged(number: u64, name: &[u8]) -> Vec<u8> {
-    let mut merged = format!(".{number}.").into_bytes();
-    merged.extend_from_slice(name);
-    merged
-}
-
-/// Removes a file last touched more than 15 minutes ago; true if it is gone.
-fn remove_if_old(keywords: &Dir, name: &[u8]) -> bool {
-    match keywords.stat(name) {
-        Ok(None) => true,
-        Ok(Some(stat)) => {
-            SystemTime::now()
-                .duration_since(files::modified(&stat))
-                .is_ok_and(|age| age > KEEP)
-                && keywords.remove(name).is_ok()
-        }
-        Err(_) => false,
-    }
-}
-
-/// Reads all updates; `None` if one vanished meanwhile. Files that are links of one are read once.
-fn read_updates(
-    keywords: &Dir,
-    updates: &BTreeMap<Vec<u8>, Update>,
-    table: &mut KeywordTable,
-) -> Result<Option<HashMap<Vec<u8>, KeywordSet>>> {
-    let mut contents = HashMap::with_capacity(updates.len());
-    let mut by_inode: HashMap<u64, KeywordSet> = HashMap::new();
-    for (name, update) in updates {
-        let (file, inode) = match (update.fresh, update.merged) {
-            (Some(inode), _) => (name.clone(), inode),
-            (None, Some((number, inode))) => (merged(number, name), inode),
-            (None, None) => continue,
-        };
-        if let Some(set) = by_inode.get(&inode) {
-            contents.insert(name.clone(), *set);
-            continue;
-        }
-        let Some((bytes, _)) = keywords.read(&file, keywords::LIMIT)? else {
-            if keywords.stat(&file)?.is_some() {
-                // A directory, link or FIFO: no update of ours.
-                continue;
-            }
-            return Ok(None);
-        };
-        let set = keywords::parse_update(&bytes, table);
-        by_inode.insert(inode, set);
-        contents.insert(name.clone(), set);
-    }
-    Ok(Some(contents))
+/// Seconds since 1970.
+fn seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 /// Writes a new `:list` and retires the fresh updates.
@@ -247,8 +184,7 @@ fn fold(
     table: &KeywordTable,
     sets: &[KeywordSet],
     strangers: &[(&[u8], KeywordSet)],
-    updates: &BTreeMap<Vec<u8>, Update>,
-    now: u64,
+    pending: &Pending,
 ) -> Result<()> {
     let mut messages: Vec<(&[u8], KeywordSet)> = known
         .index
@@ -267,14 +203,18 @@ fn fold(
         &options.host,
         options.sync != Sync::Never,
     )?;
-    for (name, update) in updates {
+    for (name, update) in &pending.updates {
         if update.fresh.is_none() {
             continue;
         }
-        let number = (now / 300 + 1).max(update.merged.map_or(0, |(number, _)| number));
-        retire(keywords, name, number)?;
+        retire(keywords, name, merged_number(update.merged))?;
     }
     Ok(())
+}
+
+/// The number to merge an update under beside the one that is merged already.
+fn merged_number(merged: Option<(u64, u64)>) -> u64 {
+    (seconds() / 300 + 1).max(merged.map_or(0, |(number, _)| number))
 }
 
 /// Makes a pending update a merged one.
@@ -355,11 +295,7 @@ fn write_linked(
 ) -> Result<()> {
     let (unique, file) = tmp.create_unique("keywords", &options.host, 0o644)?;
     let unique = unique.tmp();
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    let mut staged = format!(".tmp.{seconds}").into_bytes();
+    let mut staged = format!(".tmp.{}", seconds()).into_bytes();
     staged.extend_from_slice(&unique);
     let prepared = files::write_all(&file, content, durable, &tmp.path_of(&unique))
         .and_then(|stat| tmp.replace(&unique, keywords, &staged).map(|()| stat));
@@ -371,22 +307,17 @@ fn write_linked(
             return Err(error);
         }
     };
-    let result = names.iter().try_for_each(|name| {
-        link_update(keywords, &staged, name, (stat.st_dev, stat.st_ino), seconds)
-    });
+    let identity = (stat.st_dev, stat.st_ino);
+    let result = names
+        .iter()
+        .try_for_each(|name| link_update(keywords, &staged, name, identity));
     keywords.remove(&staged)?;
     result
 }
 
 /// Links the staged file to `name`, retiring an update that is already pending there: ours has the complete set,
 /// so the pending one need not be merged first, only stay readable until ours is in place.
-fn link_update(
-    keywords: &Dir,
-    staged: &[u8],
-    name: &[u8],
-    identity: (u64, u64),
-    seconds: u64,
-) -> Result<()> {
+fn link_update(keywords: &Dir, staged: &[u8], name: &[u8], identity: (u64, u64)) -> Result<()> {
     for _ in 0..ROUNDS {
         match keywords.link(staged, keywords, name) {
             Ok(()) => return Ok(()),
@@ -400,7 +331,12 @@ fn link_update(
         {
             return Ok(());
         }
-        retire(keywords, name, seconds / 300 + 1)?;
+        // Not below what is merged already, or the older one would count: another host's clock may be ahead.
+        let merged = Pending::of(keywords)?
+            .updates
+            .get(name)
+            .and_then(|update| update.merged);
+        retire(keywords, name, merged_number(merged))?;
     }
     Err(Error::new(
         ErrorKind::Locked,

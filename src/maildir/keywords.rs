@@ -3,8 +3,14 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 
-/// Longest `:list` or update file read.
-pub(crate) const LIMIT: u64 = 256 << 20;
+/// Longest `:list` read: a million messages have some.
+pub(crate) const LIMIT: u64 = 128 << 20;
+/// Longest update of one message read.
+pub(crate) const UPDATE_LIMIT: u64 = 1 << 20;
+
+/// Most keywords that a folder's files are believed to have. What clients add is not counted here: it costs them a
+/// command each.
+const MOST: usize = 1 << 16;
 
 /// A set of keywords, as an index into a [`KeywordTable`]. Equal sets of one table compare equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -53,18 +59,26 @@ pub(crate) struct KeywordTable {
 impl KeywordTable {
     /// The number of a keyword, new or known. Bytes that no client could send become `_`.
     pub(crate) fn keyword(&mut self, name: &[u8]) -> u32 {
+        self.keyword_within(name, usize::MAX).unwrap_or(u32::MAX)
+    }
+
+    /// As [`Self::keyword`]; `None` for a new one when there are `most` already.
+    fn keyword_within(&mut self, name: &[u8], most: usize) -> Option<u32> {
         let name: Box<[u8]> = name
             .iter()
             .map(|byte| if is_plain(*byte) { *byte } else { b'_' })
             .collect();
         let folded: Box<[u8]> = name.to_ascii_lowercase().into();
         if let Some(id) = self.ids.get(&folded) {
-            return *id;
+            return Some(*id);
+        }
+        if self.names.len() >= most {
+            return None;
         }
         let id = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(name);
         self.ids.insert(folded, id);
-        id
+        Some(id)
     }
 
     /// The set of these keyword numbers.
@@ -165,7 +179,9 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Reads a per-message update: one keyword a line.
 pub(crate) fn parse_update(bytes: &[u8], table: &mut KeywordTable) -> KeywordSet {
-    let ids = lines(bytes).map(|line| table.keyword(line)).collect();
+    let ids = lines(bytes)
+        .filter_map(|line| table.keyword_within(line, MOST))
+        .collect();
     table.set(ids)
 }
 
@@ -192,7 +208,8 @@ pub(crate) fn parse_list<'a>(
         if line.is_empty() {
             break;
         }
-        ids.push(table.keyword(line));
+        // One that is too many keeps its place, or the indexes would mean others.
+        ids.push(table.keyword_within(line, MOST));
     }
     for line in rest {
         let Some(colon) = memchr::memchr(b':', line) else {
@@ -206,7 +223,7 @@ pub(crate) fn parse_list<'a>(
             .split(|byte| !byte.is_ascii_digit())
             .filter(|digits| !digits.is_empty())
             .filter_map(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok())
-            .filter_map(|index| ids.get(index).copied())
+            .filter_map(|index| ids.get(index).copied().flatten())
             .collect();
         each(name, table.set(set));
     }
@@ -308,6 +325,24 @@ mod tests {
         ] {
             assert!(!valid_keyword(bad));
         }
+    }
+
+    #[test]
+    fn a_file_of_endless_keywords_is_believed_up_to_a_limit() {
+        let mut list: Vec<u8> = (0..MOST + 10)
+            .flat_map(|n| format!("k{n}\n").into_bytes())
+            .collect();
+        list.extend_from_slice(format!("\n1.a:5 {}\n", MOST + 5).as_bytes());
+        let mut table = KeywordTable::default();
+        let mut found = Vec::new();
+        parse_list(&list, &mut table, |name, set| found.push((name, set)));
+        assert_eq!(table.all_names().len(), MOST);
+        let names: Vec<&[u8]> = found
+            .iter()
+            .flat_map(|(_, set)| table.names_of(*set))
+            .collect();
+        assert_eq!(names, [b"k5"]);
+        assert!(parse_update(b"new\nk7\n", &mut table) == table.set(vec![7]));
     }
 
     proptest! {

@@ -15,11 +15,10 @@ use std::time::{Duration, Instant};
 use super::arrive::is_storable;
 use super::error::{Error, ErrorKind, Result};
 use super::filename;
-use super::files::Stamp;
 use super::flags::Flags;
 use super::folder::{Folder, Inner, Mode};
 use super::index;
-use super::keyword_files;
+use super::keyword_files::{self, Loaded};
 use super::keywords::KeywordSet;
 use super::listing::{Listing, Matched, entry};
 use super::lock::Lock;
@@ -527,30 +526,25 @@ impl Folder {
             view.table = previous.table.clone();
         }
         let keywords = self.load_keywords(&mut view, session.mode, listing.quiet && !unsure)?;
-        view.settled = listing.settled
-            && !unsure
-            && keywords.is_none_or(|stamp| {
-                self.inner
-                    .now()
-                    .is_some_and(|now| !stamp.is_racy(now, self.inner.window()))
-            });
+        view.settled =
+            listing.settled && !unsure && keywords.is_none_or(|keywords| keywords.settled);
         view.surplus = db.len() != view.len();
         view.stamps = listing.stamps.map(|(cur, new)| FolderStamps {
             cur,
             new,
-            keywords,
+            keywords: keywords.map(|keywords| keywords.stamp),
             db: db.stamp(),
         });
         Ok(view)
     }
 
-    /// Loads the keywords of all messages of the view; the stamp of their directory.
+    /// Loads the keywords of all messages of the view.
     pub(crate) fn load_keywords(
         &self,
         view: &mut Snapshot,
         mode: Mode,
         complete: bool,
-    ) -> Result<Option<Stamp>> {
+    ) -> Result<Option<Loaded>> {
         let inner = &self.inner;
         if inner.dir.stat(keyword_files::DIRECTORY)?.is_none() {
             return Ok(None);
@@ -558,7 +552,7 @@ impl Folder {
         let mut table = std::mem::take(&mut view.table);
         let mut sets = vec![KeywordSet::EMPTY; view.len()];
         let index = view.index();
-        let stamp = keyword_files::load(
+        let loaded = keyword_files::load(
             &inner.dir,
             &inner.tmp,
             self.options(),
@@ -566,6 +560,9 @@ impl Folder {
                 index: &index,
                 complete: complete && view.hidden.is_none(),
                 tidy: mode == Mode::ReadWrite,
+                now: &|| inner.now(),
+                window: inner.window(),
+                warn: &|error| self.warn(error),
             },
             &mut table,
             &mut sets,
@@ -575,7 +572,7 @@ impl Folder {
         for (position, set) in sets.into_iter().enumerate() {
             view.set_keywords(position, set);
         }
-        stamp
+        loaded
     }
 }
 

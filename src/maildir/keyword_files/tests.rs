@@ -97,16 +97,71 @@ fn settled(mailbox: &Mailbox) -> Snapshot {
 #[test]
 fn leftovers_go_after_a_quarter_of_an_hour() {
     let mailbox = mailbox(&[
-        (":list", "one\n\n1.a:0\n"),
+        (":list", "one\n\n1.a:0\n2.a:0\n"),
         (".tmp.1.young", ""),
         (".tmp.1.old", ""),
-        (".100.2.a", "kept in no list\n"),
+        (".100.2.a", "one\n"),
+        (".100.9.gone", "one\n"),
     ]);
-    mailbox.age("courierimapkeywords/.tmp.1.old", OLD);
-    mailbox.age("courierimapkeywords/.100.2.a", OLD);
+    for old in [".tmp.1.old", ".100.2.a", ".100.9.gone"] {
+        mailbox.age(&format!("courierimapkeywords/{old}"), OLD);
+    }
     let view = settled(&mailbox);
-    assert_eq!(keywords(&view), ["one", "", ""]);
+    assert_eq!(keywords(&view), ["one", "one", ""]);
     assert_eq!(files(&mailbox), [".tmp.1.young", ":list"]);
+}
+
+/// A session that was slow to write its list has put it over a newer one: the merged update is all that tells.
+#[test]
+fn an_old_update_that_the_list_lacks_is_put_into_it_before_it_goes() {
+    let mailbox = mailbox(&[
+        (":list", "one\n\n1.a:0\n"),
+        (".100.1.a", "one\ntwo\n"),
+        (".100.2.a", "two\n"),
+    ]);
+    for old in [".100.1.a", ".100.2.a"] {
+        mailbox.age(&format!("courierimapkeywords/{old}"), OLD);
+    }
+    let view = settled(&mailbox);
+    assert_eq!(keywords(&view), ["one two", "two", ""]);
+    assert_eq!(stable(&mailbox), "one\ntwo\n\n1.a:0 1\n2.a:1\n");
+    let view = settled(&mailbox);
+    assert_eq!(keywords(&view), ["one two", "two", ""]);
+    assert_eq!(files(&mailbox), [":list"]);
+}
+
+/// A writer on a host whose clock is behind the one that merged last.
+#[test]
+fn an_update_that_is_pushed_aside_counts_more_than_what_was_merged_before() {
+    let ahead = epoch() + 7;
+    let mailbox = mailbox(&[(&format!(".{ahead}.1.a"), "older\n"), ("1.a", "newer\n")]);
+    let folder = mailbox.inbox();
+    let mut view = folder.scan(Mode::ReadOnly).unwrap();
+    change(&folder, &mut view, 0, Action::Add, &["mine"]);
+    let aside = std::fs::read_to_string(
+        mailbox
+            .path()
+            .join(format!("courierimapkeywords/.{ahead}.1.a")),
+    );
+    assert_eq!(aside.unwrap(), "newer\n");
+    assert_eq!(
+        keywords(&mailbox.inbox().scan(Mode::ReadWrite).unwrap())[0],
+        "mine newer"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_keyword_files_are_passed_over() {
+    let mailbox = mailbox(&[(":list", "one\n\n1.a:0\n"), ("2.a", "two\n")]);
+    let large = std::fs::File::create(mailbox.path().join("courierimapkeywords/3.a")).unwrap();
+    large.set_len(1 << 40).unwrap();
+    let view = mailbox.inbox().scan(Mode::ReadOnly).unwrap();
+    assert_eq!(keywords(&view), ["one", "two", ""]);
+    let list = std::fs::File::create(mailbox.path().join("courierimapkeywords/:list")).unwrap();
+    list.set_len(1 << 40).unwrap();
+    let view = mailbox.inbox().scan(Mode::ReadWrite).unwrap();
+    assert_eq!(keywords(&view), ["", "two", ""]);
+    assert_eq!(stable(&mailbox), "two\n\n2.a:0\n");
 }
 
 #[test]
@@ -192,10 +247,28 @@ fn what_is_no_file_in_the_directory_does_no_harm() {
 
 #[test]
 fn sessions_in_threads_lose_no_keyword() {
+    race(&mailbox(&[]));
+}
+
+/// A directory that takes several reads to list, so that it changes in the middle of them.
+#[test]
+fn sessions_lose_no_keyword_in_a_large_directory() {
     let mailbox = mailbox(&[]);
+    for number in 0..400 {
+        let name = format!(
+            "courierimapkeywords/.{}.{number}{}",
+            epoch(),
+            "x".repeat(180)
+        );
+        mailbox.put(&name, "other\n");
+    }
+    race(&mailbox);
+}
+
+/// Four sessions add eight keywords each to three messages; all must be there.
+fn race(mailbox: &Mailbox) {
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let mailbox = &mailbox;
             scope.spawn(move || {
                 let folder = mailbox.inbox();
                 let mut view = folder.scan(Mode::ReadWrite).unwrap();
