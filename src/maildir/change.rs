@@ -1,5 +1,6 @@
 //! Changing flags and keywords, and removing messages (contract: maildir 3.4, 3.5, 7.2).
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
@@ -12,7 +13,7 @@ use super::keyword_files;
 use super::keywords::KeywordSet;
 use super::lock::Lock;
 use super::options::Sync;
-use super::snapshot::Snapshot;
+use super::snapshot::{Message, Snapshot};
 
 /// Tries to read keywords beside others who take our lock away.
 const FENCED: u32 = 3;
@@ -41,6 +42,9 @@ pub struct Change {
     pub mask: Flags,
     /// Whether keywords may be changed; if not they stay.
     pub change_keywords: bool,
+    /// Only messages that have not changed since this MODSEQ (RFC 7162 UNCHANGEDSINCE), by others who have not logged
+    /// it yet among them; needs [`Folder::track`].
+    pub unchanged_since: Option<u64>,
 }
 
 impl Change {
@@ -52,6 +56,7 @@ impl Change {
             keywords,
             mask: Flags::ALL,
             change_keywords: true,
+            unchanged_since: None,
         }
     }
 
@@ -75,6 +80,8 @@ impl Change {
 pub struct Outcome {
     /// Indexes whose file is gone; they were passed over.
     pub missing: Vec<usize>,
+    /// For [`Change::unchanged_since`]: indexes of messages that have changed since and were passed over.
+    pub modified: Vec<usize>,
     /// For [`Folder::expunge`]: indexes that somebody else undeleted meanwhile; they were kept.
     pub kept: Vec<usize>,
 }
@@ -91,24 +98,68 @@ impl Folder {
         indexes: &[usize],
         change: &Change,
     ) -> Result<Outcome> {
-        let inner = &*self.inner;
         self.attend(snapshot);
         let mut outcome = Outcome::default();
+        let changed = match change.unchanged_since {
+            None => self.change_all(snapshot, indexes, change, &mut outcome),
+            Some(since) => self
+                .unchanged(snapshot, indexes, since, &mut outcome)
+                .and_then(|indexes| self.change_all(snapshot, &indexes, change, &mut outcome)),
+        };
+        self.note_if_touched(snapshot);
+        outcome.modified.sort_unstable();
+        changed.map(|()| outcome)
+    }
+
+    fn change_all(
+        &self,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        change: &Change,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let inner = &*self.inner;
         let mut finder = Finder::default();
         let mut renamed = false;
         for &index in indexes {
             match change_flags(inner, snapshot, index, change, &mut finder)? {
-                Some(changed) => renamed |= changed,
-                None => outcome.missing.push(index),
+                Renaming::Done => renamed = true,
+                Renaming::Needless => {}
+                Renaming::Missing => outcome.missing.push(index),
+                Renaming::Modified => outcome.modified.push(index),
             }
         }
         if renamed && self.options().sync == Sync::Always {
             inner.cur.sync()?;
         }
         if change.touches_keywords() {
-            self.change_keywords(snapshot, indexes, change)?;
+            self.change_keywords(snapshot, indexes, change, &mut outcome.modified)?;
         }
-        Ok(outcome)
+        Ok(())
+    }
+
+    /// Those of `indexes` that nobody has changed since the MODSEQ, as far as it can be told before anything is done.
+    fn unchanged(
+        &self,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        since: u64,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<usize>> {
+        let stamp = self.inner.dir.stamp_of(keyword_files::DIRECTORY)?;
+        let on_disk = match stamp == snapshot.stamps.and_then(|stamps| stamps.keywords) {
+            true => None,
+            false => Some(self.keywords_on_disk(snapshot)?),
+        };
+        let (good, modified) = indexes.iter().partition(|index| {
+            let shown = snapshot.get(**index).map(Message::keyword_set);
+            let same = on_disk
+                .as_ref()
+                .is_none_or(|sets| sets.get(**index).copied() == shown);
+            same && snapshot.modseq(**index) <= since
+        });
+        outcome.modified = modified;
+        Ok(good)
     }
 
     /// Changes keywords under the folder's lock, on top of what is on disk now.
@@ -117,6 +168,7 @@ impl Folder {
         snapshot: &mut Snapshot,
         indexes: &[usize],
         change: &Change,
+        modified: &mut Vec<usize>,
     ) -> Result<()> {
         let inner = &*self.inner;
         let replace = change.action == Action::Replace;
@@ -138,15 +190,20 @@ impl Folder {
             .iter()
             .map(|keyword| snapshot.table.keyword(keyword))
             .collect();
+        let passed_over: BTreeSet<usize> = modified.iter().copied().collect();
         let mut changes: Vec<(usize, KeywordSet)> = Vec::new();
         for &index in indexes {
             let Some(message) = snapshot.get(index) else {
                 continue;
             };
-            if message.is_gone() {
+            if message.is_gone() || passed_over.contains(&index) {
                 continue;
             }
             let old = on_disk.get(index).copied().unwrap_or_default();
+            if change.unchanged_since.is_some() && old != message.keyword_set() {
+                modified.push(index);
+                continue;
+            }
             let ids = match change.action {
                 Action::Replace => named.clone(),
                 Action::Add => {
@@ -250,6 +307,7 @@ impl Folder {
                 Removal::Kept => outcome.kept.push(index),
             }
         }
+        self.note_if_touched(snapshot);
         if removed && self.options().sync == Sync::Always {
             inner.cur.sync()?;
         }
@@ -305,42 +363,60 @@ pub(crate) fn remove(
     Ok(Removal::Missing)
 }
 
-/// Renames one message for its new flags. Whether it changed; `None` if its file is gone.
+/// What [`change_flags`] did.
+enum Renaming {
+    Done,
+    Needless,
+    Missing,
+    /// Others have changed the flags, which the change does not want.
+    Modified,
+}
+
+/// Renames one message for its new flags.
 fn change_flags(
     inner: &Inner,
     snapshot: &mut Snapshot,
     index: usize,
     change: &Change,
     finder: &mut Finder,
-) -> Result<Option<bool>> {
+) -> Result<Renaming> {
     let mut located = true;
+    let shown = snapshot.get(index).map(Message::flags);
     for _ in 0..4 {
         let Some(message) = snapshot.get(index).copied() else {
-            return Ok(None);
+            return Ok(Renaming::Missing);
         };
         if message.is_gone() {
-            return Ok(None);
+            return Ok(Renaming::Missing);
         }
         if message.is_unlocated() || !located {
             finder.forget_if(!located);
             if !finder.locate(inner, snapshot, index)? {
-                return Ok(None);
+                return Ok(Renaming::Missing);
             }
         }
         let Some(message) = snapshot.get(index).copied() else {
-            return Ok(None);
+            return Ok(Renaming::Missing);
         };
+        let strict = change.unchanged_since.is_some();
+        if strict && Some(message.flags()) != shown {
+            return Ok(Renaming::Modified);
+        }
         let old = snapshot.name(&message).to_vec();
         let flags = change.apply(filename::flags(&old));
         if flags == filename::flags(&old) {
-            return Ok(Some(false));
+            if strict && inner.place(&message).stat(&old)?.is_none() {
+                located = false;
+                continue;
+            }
+            return Ok(Renaming::Needless);
         }
         let new = filename::with_flags(&old, flags);
         let dir = inner.place(&message);
         match dir.rename(&old, &inner.cur, &new) {
             Ok(()) => {
                 snapshot.renamed(index, &new);
-                return Ok(Some(true));
+                return Ok(Renaming::Done);
             }
             Err(Errno::ENOENT) => located = false,
             Err(Errno::EEXIST) => {
@@ -353,10 +429,10 @@ fn change_flags(
                 }
                 dir.remove(&old)?;
                 snapshot.renamed(index, &new);
-                return Ok(Some(true));
+                return Ok(Renaming::Done);
             }
             Err(errno) => return Err(inner.cur.error("rename", &new, errno)),
         }
     }
-    Ok(None)
+    Ok(Renaming::Missing)
 }

@@ -58,6 +58,17 @@ impl Stamp {
         (self.device, self.inode) == (device, inode)
     }
 
+    /// The newer of its times in microseconds since 1970.
+    pub(crate) fn latest_microsecond(&self) -> u64 {
+        let microseconds = |(seconds, nanoseconds): (i64, i64)| {
+            seconds
+                .saturating_mul(1_000_000)
+                .saturating_add(nanoseconds / 1000)
+        };
+        let latest = microseconds(self.mtime).max(microseconds(self.ctime));
+        u64::try_from(latest).unwrap_or(0)
+    }
+
     /// The size that the file had.
     pub(crate) fn size(&self) -> u64 {
         u64::try_from(self.size).unwrap_or(0)

@@ -145,6 +145,8 @@ impl Folder {
             if !finder.locate(&self.inner, snapshot, index)? {
                 return Err(gone());
             }
+            // Flags that others have changed are told at the end of the command.
+            self.note_if_touched(snapshot);
             let message = *snapshot.get(index).ok_or_else(gone)?;
             let dir = self.inner.place(&message);
             if let Some(opened) = dir.open_message(snapshot.name(&message), follow)? {

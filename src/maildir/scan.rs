@@ -158,7 +158,11 @@ impl Folder {
             snapshot.attended = false;
             snapshot.settled = false;
         }
+        let logged = self.read_ahead(snapshot);
         let mut diff = self.refresh(snapshot)?;
+        if logged || snapshot.touched {
+            self.note_changes(snapshot);
+        }
         let woke = witness.is_some_and(|witness| witness.woke().unwrap_or(false));
         if woke && diff.again.is_none() {
             diff.again = Some(self.inner.window());
@@ -194,6 +198,7 @@ impl Folder {
         }
         fresh.witness = snapshot.witness.take();
         fresh.index_rests = snapshot.index_rests;
+        fresh.modseqs = snapshot.modseqs.take();
         *snapshot = fresh;
         self.attend(snapshot);
         Ok(diff)

@@ -11,6 +11,7 @@ use super::filename;
 use super::files::Stamp;
 use super::flags::Flags;
 use super::keywords::{KeywordSet, KeywordTable};
+use super::modseq::Modseqs;
 use super::witness::Witness;
 
 /// One message of a [`Snapshot`]. Its position there plus one is its IMAP sequence number.
@@ -194,6 +195,10 @@ pub struct Snapshot {
     pub(crate) witness: Option<Arc<Witness>>,
     /// The witness has seen all that happened in `cur` since this view was read.
     pub(crate) attended: bool,
+    /// The folder's log of changes, if the session wants MODSEQs.
+    pub(crate) modseqs: Option<Box<Modseqs>>,
+    /// Messages came, went or changed since that log was last compared.
+    pub(crate) touched: bool,
     /// The UID database, so that its inode stays its own.
     pub(crate) pinned: Option<Arc<File>>,
 }
@@ -217,6 +222,8 @@ impl Snapshot {
             surplus: false,
             witness: None,
             attended: false,
+            modseqs: None,
+            touched: false,
             pinned: None,
         }
     }
@@ -379,6 +386,7 @@ impl Snapshot {
     /// Adds a message at the end; the caller keeps UIDs ascending.
     pub(crate) fn push(&mut self, mut message: Message, name: &[u8]) {
         message.name = self.intern(name);
+        self.touched = true;
         self.messages.push(message);
     }
 
@@ -407,6 +415,7 @@ impl Snapshot {
             self.waste += old + 1;
             self.intern(name)
         };
+        self.touched = true;
         if let Some(message) = self.messages.get_mut(index) {
             message.name = start;
             message.flags = filename::flags(name);
@@ -424,6 +433,7 @@ impl Snapshot {
             waste += self.name(message).len() + 1;
         }
         self.waste += waste;
+        self.touched |= !gone.is_empty();
         let mut index = 0;
         self.messages.retain(|_| {
             index += 1;
@@ -454,6 +464,7 @@ impl Snapshot {
 
     pub(crate) fn set_keywords(&mut self, index: usize, keywords: KeywordSet) {
         if let Some(message) = self.messages.get_mut(index) {
+            self.touched |= message.keywords != keywords;
             message.keywords = keywords;
         }
     }

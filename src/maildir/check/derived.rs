@@ -6,7 +6,7 @@ use super::{Checker, Level, Place, is, kind_of};
 use crate::maildir::error::{Error, Result};
 use crate::maildir::files::Dir;
 use crate::maildir::name::FolderName;
-use crate::maildir::{cache, index};
+use crate::maildir::{cache, index, modseq};
 
 /// Files whose names begin so are ours and can be computed anew from messages, names and UIDs.
 const DERIVED: [&[u8]; 2] = [cache::FILE_NAME.as_bytes(), index::NAME];
@@ -73,7 +73,12 @@ impl Checker<'_> {
         };
         let whole = match name.strip_prefix(index::NAME) {
             Some(b"") => index::is_whole(&file, u64::try_from(stat.st_size).unwrap_or(0)),
-            // Its log or a temporary file of ours, of a form that this version does not read.
+            Some(b".log") => modseq::is_whole(
+                &file,
+                u64::try_from(stat.st_size).unwrap_or(0),
+                dir.is_on_network(),
+            ),
+            // Of a form that this version does not read.
             Some(_) => true,
             None if name.ends_with(b".tmp") => true,
             None => cache::is_whole(file),

@@ -520,6 +520,38 @@ fn damaged_derived_files_go() {
 }
 
 #[test]
+fn a_damaged_or_copied_log_of_changes_goes() {
+    let logged = |mailbox: &Mailbox| {
+        let folder = mailbox.inbox();
+        let mut view = folder.scan(Mode::ReadWrite).unwrap();
+        folder.track(&mut view).unwrap();
+        mailbox.path().join("courierimapindex.log")
+    };
+    let mailbox = used();
+    let path = logged(&mailbox);
+    assert!(path.exists());
+    assert_eq!(codes(&run(&mailbox, false).1), [""; 0]);
+    // A crash in the middle of a record is nothing to repair.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(&[3; 9]);
+    fs::write(path, bytes).unwrap();
+    assert_eq!(codes(&run(&mailbox, false).1), [""; 0]);
+    repaired(&["derived"], |mailbox| {
+        let path = logged(mailbox);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[70] ^= 1;
+        fs::write(path, bytes).unwrap();
+    });
+    repaired(&["derived"], |mailbox| {
+        let path = logged(mailbox);
+        let bytes = fs::read(&path).unwrap();
+        fs::rename(&path, mailbox.path().join("kept")).unwrap();
+        fs::write(&path, bytes).unwrap();
+        mode(mailbox, "courierimapindex.log", 0o600);
+    });
+}
+
+#[test]
 fn derived_files_and_nothing_else_are_removed_before_going_back() {
     let mailbox = used();
     let before = tree(&mailbox.path());
