@@ -176,6 +176,8 @@ install: $(BUILT)/.built
 	@$(call substituted,$(source)/etc/pop3d.dist.in,$(sysconfdir)/pop3d.dist,600)
 	@$(call substituted,$(source)/etc/pop3d-ssl.dist.in,$(sysconfdir)/pop3d-ssl.dist,600)
 	@$(call substituted,$(source)/etc/authdaemonrc.dist.in,$(authdaemonrc).dist,600)
+	@$(call substituted,$(source)/etc/inetd.conf.in,$(datadir)/inetd.conf.example,644)
+	@$(call substituted,$(source)/etc/xinetd.conf.in,$(datadir)/xinetd.conf.example,644)
 # Meant to be edited and not merged: what is there stays.
 	@set -e; for file in imapd.cnf pop3d.cnf; do \
 		[ -e "$(D)$(sysconfdir)/$$file" ] || $(INSTALL) -m 600 "$(source)/etc/$$file" '$(D)$(sysconfdir)'; done
@@ -205,7 +207,8 @@ uninstall:
 	rm -f $(foreach file,$(addprefix $(bindir)/,$(BIN_PROGRAMS)) \
 		$(addprefix $(sbindir)/,$(SBIN_PROGRAMS) $(DATA_SCRIPTS) authdaemond) $(addprefix $(datadir)/,$(DATA_SCRIPTS)) \
 		$(addprefix $(libexecdir)/,$(LIBEXEC_PROGRAMS) $(RC_SCRIPTS)) $(addprefix $(authlibdir)/,$(AUTHLIB_PROGRAMS)) \
-		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist,'$(D)$(file)')
+		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist \
+		$(datadir)/inetd.conf.example $(datadir)/xinetd.conf.example,'$(D)$(file)')
 	@for page in $(source)/man/*.[158]; do \
 		rm -f "$(D)$(mandir)/man$${page##*.}/$${page##*/}"; done
 	rm -f $(foreach page,man8/imapd-ssl.rc.8 man8/pop3d.rc.8 man8/pop3d-ssl.rc.8 man8/mkpop3dcert.8 \

@@ -9,6 +9,11 @@ set -u
 root=$1 config=$2 profile=$3
 prefix=$root/prefix
 
+# The network that is needed is not reachable from one of its own.
+peers=$(cd "$(dirname "$0")" && pwd)/peers/peers
+if [ "$(id -u)" = 0 ] && [ -z "${INSTALL_TEST_NETWORK:-}" ]; then
+    for server in inetd xinetd; do "$peers" fetch $server >/dev/null 2>&1; done
+fi
 if [ "$(id -u)" = 0 ] && [ -z "${INSTALL_TEST_NETWORK:-}" ] && command -v ip >/dev/null &&
     unshare -n true 2>/dev/null; then
     exec env INSTALL_TEST_NETWORK=own unshare -n sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
@@ -237,8 +242,11 @@ if command -v openssl >/dev/null; then
         case $output in *Hello.*) ;; *) failed "$shell: $output" ;; esac
         $shell "$prefix/libexec/imapd-ssl.rc" stop || failed "$shell: stop"
     done
+
+    echo "  started by inetd and by xinetd"
+    "$(dirname "$0")/inetd.sh" "$prefix" "$root" $port $sslport $popport $popsslport || failed "inetd"
 else
-    echo "  skipped: encryption (no openssl command)"
+    echo "  skipped: encryption and inetd (no openssl command)"
 fi
 
 "$prefix/sbin/authdaemond" stop || failed "authdaemond stop"

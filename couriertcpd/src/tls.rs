@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use courier::config::paths::Paths;
 use courier::handover::{self, Options, PACKET_MAX, Reply, Request};
 use courier::sys::log::{Level, log};
-use courier::sys::{fd, pass, process};
+use courier::sys::{endpoint, fd, pass, process};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use crate::sys;
@@ -33,9 +33,10 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match hand_over(&options, &paths) {
+    let environment = environment(options.server && options.tcpd);
+    match hand_over(&options, &paths, &environment) {
         Outcome::Connected(variables, plain) => {
-            let error = become_program(&options, variables, &plain);
+            let error = become_program(&options, environment, variables, &plain);
             let name = options.program.first().map(|name| name.to_string_lossy());
             log(
                 Level::Plain,
@@ -46,7 +47,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Outcome::Given => ExitCode::SUCCESS,
         Outcome::Failed => ExitCode::FAILURE,
         Outcome::Alone => {
-            let error = serve_alone(arguments, &paths);
+            let error = serve_alone(arguments, &paths, &environment);
             let text = crate::reason(&error);
             log(
                 Level::Err,
@@ -55,6 +56,23 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The inherited variables, and those of couriertcpd if something else has started this program with a connection.
+fn environment(connected: bool) -> Vec<(OsString, OsString)> {
+    let mut variables: Vec<_> = std::env::vars_os().collect();
+    if connected {
+        let known = endpoint::variables(fd::stdin(), |name| {
+            std::env::var_os(name).is_some_and(|value| !value.is_empty())
+        });
+        variables.retain(|(name, _)| !known.iter().any(|(known, _)| name == known));
+        variables.extend(
+            known
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        );
+    }
+    variables
 }
 
 enum Outcome {
@@ -68,7 +86,7 @@ enum Outcome {
     Alone,
 }
 
-fn hand_over(options: &Options, paths: &Paths) -> Outcome {
+fn hand_over(options: &Options, paths: &Paths, environment: &[(OsString, OsString)]) -> Outcome {
     // The service knows servers only, those that check no domain, and runs as the mail user only.
     let as_mail_user = options
         .user
@@ -87,7 +105,10 @@ fn hand_over(options: &Options, paths: &Paths) -> Outcome {
     let Some(plain) = plain else {
         return Outcome::Alone;
     };
-    let variable = |name: &str| std::env::var_os(name).unwrap_or_default();
+    let variable = |name: &str| {
+        let found = environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
     let request = Request {
         settings: handover::tls_settings(std::env::vars_os()),
         local_ip: variable("TCPLOCALIP"),
@@ -161,7 +182,11 @@ fn tls_program(paths: &Paths) -> PathBuf {
     paths.libexecdir.join("couriertlsd")
 }
 
-fn serve_alone(arguments: &[OsString], paths: &Paths) -> io::Error {
+fn serve_alone(
+    arguments: &[OsString],
+    paths: &Paths,
+    environment: &[(OsString, OsString)],
+) -> io::Error {
     let exec = || -> io::Result<io::Error> {
         let mut words = vec![OsString::from("couriertls"), OsString::from("-once")];
         words.extend_from_slice(arguments);
@@ -169,8 +194,9 @@ fn serve_alone(arguments: &[OsString], paths: &Paths) -> io::Error {
             .iter()
             .map(|word| c_string(word))
             .collect::<io::Result<Vec<_>>>()?;
-        let environment = std::env::vars_os()
-            .map(|pair| variable(&pair))
+        let environment = environment
+            .iter()
+            .map(variable)
             .collect::<io::Result<Vec<_>>>()?;
         Ok(process::exec(
             &c_string(tls_program(paths).as_os_str())?,
@@ -185,6 +211,7 @@ fn serve_alone(arguments: &[OsString], paths: &Paths) -> io::Error {
 /// peer in its environment, which says nothing of the kind from anywhere else.
 fn become_program(
     options: &Options,
+    inherited: Vec<(OsString, OsString)>,
     variables: Vec<(OsString, OsString)>,
     plain: &OwnedFd,
 ) -> io::Error {
@@ -197,7 +224,8 @@ fn become_program(
             .map(|word| c_string(word))
             .collect::<io::Result<Vec<_>>>()?;
         let program = words.first().cloned().unwrap_or_default();
-        let environment = std::env::vars_os()
+        let environment = inherited
+            .into_iter()
             .filter(|(name, _)| {
                 let name = name.as_bytes();
                 !name.starts_with(b"TLS_SUBJECT_") && name != b"TLS_CONNECTED_PROTOCOL"

@@ -26,7 +26,7 @@ courier::lean_main!(start);
 fn start() -> ExitCode {
     let start = Instant::now();
     install_panic_hook();
-    let environment = Environment::of_process();
+    let environment = Environment::of_connection(fd::stdin());
     let login = LoginSettings::read(Protocol::Pop3, &environment);
     let settings = Settings::read(&environment, &login);
     let mut output = Output::new(fd::stdout());

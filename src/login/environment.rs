@@ -2,7 +2,10 @@
 //! own must not be (and need not be, since exec gets it explicitly).
 
 use std::ffi::{CString, NulError};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStringExt;
+
+use crate::sys::endpoint;
 
 /// `NAME=value` pairs in the order in which they were inherited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +21,17 @@ impl Environment {
                 .map(|(name, value)| (name.into_vec(), value.into_vec()))
                 .collect(),
         }
+    }
+
+    /// A copy of this process's environment; if it does not say who is at the other end of `connection`, the
+    /// connection is asked (inetd sets no variables).
+    pub fn of_connection(connection: BorrowedFd<'_>) -> Self {
+        let mut environment = Self::of_process();
+        let known = endpoint::variables(connection, |name| !environment.text(name).is_empty());
+        for (name, value) in known {
+            environment.set(name, value.as_bytes());
+        }
+        environment
     }
 
     /// The value of `name`, if it is set.

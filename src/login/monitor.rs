@@ -113,9 +113,10 @@ impl Monitor {
         let start = Instant::now();
         // Whatever couriertcpd or a wrapper left open is no business of ours nor of the session's.
         fd::close_from(3)?;
-        let environment = Environment::of_process();
+        let environment = Environment::of_connection(fd::stdin());
         let settings = Settings::read(protocol, &environment);
-        let client = Client::from_env(&Paths::load().map_err(io::Error::other)?);
+        let mut client = Client::from_env(&Paths::load().map_err(io::Error::other)?);
+        client.remote = environment.get("TCPREMOTEIP").map(<[u8]>::to_vec);
         let ending = SigSet::from_iter([Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT]);
         // Blocked in the parser too, so that it does not end before the monitor has heard the signal.
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&ending), None)?;

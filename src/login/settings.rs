@@ -33,6 +33,14 @@ impl Protocol {
         }
     }
 
+    /// The port that a connection is said to have come to when nothing tells (contract: couriertcpd §4).
+    fn port(self) -> &'static [u8] {
+        match self {
+            Self::Imap => b"143",
+            Self::Pop3 => b"110",
+        }
+    }
+
     /// What the names of this protocol's variables begin with.
     pub fn variable(self, suffix: &str) -> String {
         match self {
@@ -138,7 +146,10 @@ fn or(value: &[u8], default: &[u8]) -> Vec<u8> {
 }
 
 fn service(protocol: Protocol, environment: &Environment) -> Vec<u8> {
-    let port = environment.text("TCPLOCALPORT");
+    let port = match environment.text("TCPLOCALPORT") {
+        b"" => protocol.port(),
+        port => port,
+    };
     if !port.is_empty() && port.len() <= 5 && port.iter().all(u8::is_ascii_digit) {
         let name = format!("AUTHSERVICE{}", String::from_utf8_lossy(port));
         let service = environment.text(&name);
@@ -182,6 +193,14 @@ mod tests {
             Settings::read(Protocol::Imap, &environment).service,
             b"imaps"
         );
+        // Nobody said which port: the protocol's own.
+        for (protocol, name) in [
+            (Protocol::Imap, "AUTHSERVICE143"),
+            (Protocol::Pop3, "AUTHSERVICE110"),
+        ] {
+            let environment = Environment::from([(name, "named"), ("AUTHSERVICE", "not")]);
+            assert_eq!(Settings::read(protocol, &environment).service, b"named");
+        }
     }
 
     #[test]

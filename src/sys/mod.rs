@@ -1,6 +1,7 @@
 //! The one place for unsafe code in this crate; everything exported is safe to call.
 
 pub mod dir;
+pub mod endpoint;
 pub mod fd;
 pub mod fresh;
 mod landlock;
