@@ -2,6 +2,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::Error;
@@ -89,6 +92,30 @@ impl Client {
             start: 0,
             tag: 0,
         })
+    }
+
+    /// Speaks with what `command` reads from its standard input and writes to its standard output, which is one
+    /// socket. The child is to be waited for when the client is gone.
+    ///
+    /// # Errors
+    /// The program could not be started.
+    pub fn through(command: &mut Command) -> Result<(Self, Child), Error> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_read_timeout(Some(PATIENCE))?;
+        ours.set_write_timeout(Some(PATIENCE))?;
+        let child = command
+            .stdin(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
+            .stdout(Stdio::from(OwnedFd::from(theirs)))
+            .spawn()
+            .map_err(|error| Error::new(format!("{command:?}: {error}")))?;
+        let client = Self {
+            // Everything that is done with it can be done with any stream socket.
+            stream: TcpStream::from(OwnedFd::from(ours)),
+            buffer: Vec::new(),
+            start: 0,
+            tag: 0,
+        };
+        Ok((client, child))
     }
 
     /// Connects, reads the greeting and logs in.

@@ -18,6 +18,7 @@ pub mod process;
 pub mod programs;
 pub mod script;
 pub mod server;
+pub mod tls;
 
 pub use error::Error;
 

@@ -17,6 +17,7 @@ use nix::unistd::{Gid, Uid, User, chown, getgid, getuid};
 
 use crate::account::{Account, fresh_ids};
 use crate::process::{Process, output, write_file};
+use crate::tls::{self, Tls};
 use crate::{Error, programs};
 
 /// Which implementation.
@@ -85,6 +86,8 @@ pub struct Setup {
     pub session_program: Option<PathBuf>,
     /// Settings that differ from [`SETTINGS`]; they win.
     pub environment: BTreeMap<String, String>,
+    /// STARTTLS, and a second port that speaks TLS from the start.
+    pub tls: Option<Tls>,
     /// Start no authdaemond.
     pub without_authdaemond: bool,
     /// The `cgroup.procs` file of the control group that accounts for the server's processes.
@@ -105,6 +108,7 @@ impl Setup {
             command: None,
             session_program: None,
             environment: BTreeMap::new(),
+            tls: None,
             without_authdaemond: false,
             cgroup: None,
             below: None,
@@ -143,8 +147,14 @@ pub const SETTINGS: [(&str, &str); 9] = [
 pub struct Server {
     /// The port on 127.0.0.1.
     pub port: u16,
+    /// The port that speaks TLS from the start; 0 without [`Setup::tls`].
+    pub tls_port: u16,
     /// couriertcpd.
     pub listener: Process,
+    /// couriertcpd for [`Server::tls_port`].
+    pub tls_listener: Option<Process>,
+    /// couriertlsd.
+    pub tls_service: Option<Process>,
     /// authdaemond, unless [`Setup::without_authdaemond`].
     pub authdaemond: Option<Process>,
     accounts: Vec<Account>,
@@ -189,14 +199,38 @@ impl Server {
             process.wait_until(&log, || UnixStream::connect(&socket).is_ok())?;
             Some(process)
         };
-        let port = free_port()?;
         let log = top.join("log");
-        let command = launcher.accounted(launcher.couriertcpd(port)?);
-        let mut listener = Process::start("couriertcpd", &command, &log)?;
-        listener.wait_until(&log, || listening(port))?;
+        let mut tls_service = None;
+        if let Some(tls) = &setup.tls {
+            tls::make_certificate(top)?;
+            if tls.service {
+                let command = launcher.accounted(launcher.couriertlsd()?);
+                let mut process = Process::start("couriertlsd", &command, &log)?;
+                let socket = top.join("run/couriertlsd.socket");
+                process.wait_until(&log, || socket.exists())?;
+                tls_service = Some(process);
+            }
+        }
+        let port = free_port()?;
+        let listen = |port: u16, tls: Option<&Tls>| -> Result<Process, Error> {
+            let command = launcher.accounted(launcher.couriertcpd(port, tls)?);
+            let mut listener = Process::start("couriertcpd", &command, &log)?;
+            listener.wait_until(&log, || listening(port))?;
+            Ok(listener)
+        };
+        let listener = listen(port, None)?;
+        let tls_port = if setup.tls.is_some() { free_port()? } else { 0 };
+        let tls_listener = setup
+            .tls
+            .as_ref()
+            .map(|tls| listen(tls_port, Some(tls)))
+            .transpose()?;
         Ok(Self {
             port,
+            tls_port,
             listener,
+            tls_listener,
+            tls_service,
             authdaemond,
             accounts,
             state,
@@ -274,18 +308,35 @@ impl Launcher<'_> {
         )
     }
 
-    fn couriertcpd(&self, port: u16) -> Result<Command, Error> {
+    fn couriertlsd(&self) -> Result<Command, Error> {
+        self.command(Side::Ours, "couriertlsd", "")
+    }
+
+    /// couriertcpd with all that it starts; with `tls`, connections go through couriertls first.
+    fn couriertcpd(&self, port: u16, tls: Option<&Tls>) -> Result<Command, Error> {
         let parts = self.setup.parts;
-        let mut command = match (parts.login, parts.session) {
-            (Side::Ours, Side::Reference) => {
-                self.entered(programs::ours("couriertcpd")?.as_os_str())?
-            }
-            (side, _) => self.command(side, "couriertcpd", "/usr/sbin/couriertcpd")?,
+        let couriertls = self.setup.tls.as_ref().map(|tls| tls.program);
+        let foreign = parts.session == Side::Reference || couriertls == Some(Side::Reference);
+        let mut command = match parts.login {
+            Side::Ours if foreign => self.entered(programs::ours("couriertcpd")?.as_os_str())?,
+            side => self.command(side, "couriertcpd", "/usr/sbin/couriertcpd")?,
         };
         command
             .args(["-address=127.0.0.1", "-maxprocs=300", "-maxperip=300"])
             .args(["-nodnslookup", "-noidentlookup"])
             .arg(port.to_string());
+        if let Some(tls) = tls {
+            command
+                .envs([("IMAP_TLS", "1"), ("POP3_TLS", "1")])
+                .envs([("IMAP_STARTTLS", "NO"), ("POP3_STARTTLS", "NO")])
+                .arg(tls.couriertls()?)
+                .args(["-server", "-tcpd"]);
+            match tls.program {
+                Side::Reference => command.arg("-user=courier"),
+                Side::Ours if getuid().is_root() => command.arg("-user=daemon"),
+                Side::Ours => &mut command,
+            };
+        }
         if let Some(program) = &self.setup.command {
             command.args(program);
             return Ok(command);
@@ -307,7 +358,7 @@ impl Launcher<'_> {
 
     fn command(&self, side: Side, ours: &str, reference: &str) -> Result<Command, Error> {
         match side {
-            Side::Ours => Ok(self.with_environment(Command::new(programs::ours(ours)?))),
+            Side::Ours => self.with_environment(Command::new(programs::ours(ours)?)),
             Side::Reference => self.entered(reference.as_ref()),
         }
     }
@@ -337,7 +388,7 @@ impl Launcher<'_> {
             )
             .arg("--")
             .arg(program);
-        Ok(self.with_environment(command))
+        self.with_environment(command)
     }
 
     fn accounted(&self, command: Command) -> Command {
@@ -348,7 +399,7 @@ impl Launcher<'_> {
     }
 
     /// Nothing of the tester's own environment reaches the servers, except what makes instrumented programs work.
-    fn with_environment(&self, mut command: Command) -> Command {
+    fn with_environment(&self, mut command: Command) -> Result<Command, Error> {
         let kept: Vec<(OsString, OsString)> = std::env::vars_os()
             .filter(|(name, _)| {
                 let name = name.to_string_lossy();
@@ -361,9 +412,12 @@ impl Launcher<'_> {
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("TZ", "UTC")
             .env("COURIER_PATHS", self.top.join("paths"))
-            .envs(SETTINGS)
-            .envs(&self.setup.environment);
-        command
+            .envs(SETTINGS);
+        if let Some(tls) = &self.setup.tls {
+            command.envs(tls.settings(self.top)?);
+        }
+        command.envs(&self.setup.environment);
+        Ok(command)
     }
 }
 
