@@ -15,6 +15,8 @@ pub(crate) struct Dovecot {
     pub(crate) port: u16,
     /// Its POP3 port.
     pub(crate) pop3_port: u16,
+    /// Its IMAP port that is encrypted from the start; nothing listens there without a certificate.
+    pub(crate) tls_port: u16,
     /// The master process.
     pub(crate) master: Process,
     _state: tempfile::TempDir,
@@ -41,7 +43,7 @@ service pop3 {
 ";
 
 impl Dovecot {
-    /// Starts one for `account` with its state in `state`.
+    /// Starts one for `account` with its state in `state`; with TLS if that holds a certificate.
     ///
     /// # Errors
     /// [`Error::Skipped`] where it cannot run.
@@ -54,11 +56,20 @@ impl Dovecot {
         let top = state.path();
         let port = free_port()?;
         let pop3_port = free_port()?;
+        let tls_port = free_port()?;
+        let certificate = harness::tls::certificate(top);
+        let (ssl, imaps) = if certificate.exists() {
+            let path = certificate.display();
+            let ssl = format!("ssl = yes\nssl_cert = <{path}\nssl_key = <{path}");
+            (ssl, format!("port = {tls_port}\n    ssl = yes"))
+        } else {
+            ("ssl = no".to_owned(), "port = 0".to_owned())
+        };
         // Connections are many and short: the limits are raised for all servers alike.
         let configuration = format!(
             "protocols = imap pop3
 listen = 127.0.0.1
-ssl = no
+{ssl}
 disable_plaintext_auth = no
 auth_mechanisms = plain
 log_path = {top}/log
@@ -85,7 +96,7 @@ service imap-login {{
     port = {port}
   }}
   inet_listener imaps {{
-    port = 0
+    {imaps}
   }}
 }}
 service pop3-login {{
@@ -132,6 +143,7 @@ service pop3-login {{
         Ok(Self {
             port,
             pop3_port,
+            tls_port,
             master,
             _state: state,
         })

@@ -8,7 +8,7 @@
 //! - [`interrupt`]: Ctrl-C ends the servers too.
 //! - [`meter`]: CPU time of a server, dead processes included.
 //! - [`target`]: a running server with its account; [`dovecot`] starts the one that the harness does not know.
-//! - [`wire`]: the client; it looks for tagged lines and at nothing else.
+//! - [`wire`]: the client; it looks for tagged lines and at nothing else. [`secure`] puts TLS under it.
 //! - [`rows`]: what is measured.
 //! - [`result`]: medians and ratios; [`text`], [`json`] and [`page`] print them.
 
@@ -20,6 +20,9 @@ mod options;
 mod page;
 mod result;
 mod rows;
+mod secure;
+#[allow(unsafe_code)]
+mod sys;
 mod target;
 mod text;
 mod wire;

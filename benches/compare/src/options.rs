@@ -109,6 +109,11 @@ impl Options {
         self.rows.is_empty() || self.rows.iter().any(|wanted| wanted == key)
     }
 
+    /// Whether a row was asked for that is about TLS: their keys end in `-tls`.
+    pub(crate) fn wants_tls(&self) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|wanted| wanted.ends_with("-tls"))
+    }
+
     /// Whether a row was asked for whose key begins with `start`.
     pub(crate) fn wants_any(&self, start: &str) -> bool {
         self.rows.is_empty() || self.rows.iter().any(|wanted| wanted.starts_with(start))

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use harness::account::{Account, fresh_ids};
 use harness::server::{Server, Setup, Side, state_directory};
+use harness::tls::Tls;
 use harness::{Error, mail, programs};
 
 use crate::dovecot::Dovecot;
@@ -40,10 +41,17 @@ impl Kind {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are four of them")]
 enum Running {
     /// IMAP, and POP3 for the same account where a row wants it.
     Courier(Server, Option<Server>),
     Dovecot(Dovecot, Account),
+}
+
+#[expect(clippy::large_enum_variant, reason = "there are four of them")]
+enum Secure {
+    Courier(Server),
+    Dovecot(Dovecot),
 }
 
 /// One measurement.
@@ -70,6 +78,8 @@ pub(crate) struct Target {
     meter: Meter,
     kind: Kind,
     mail: Mail,
+    /// The same server with TLS, if a row wants it: beside the other, whose rows shall not pay for it.
+    secure: Option<Secure>,
     // Dropped last: the homes of accounts whose server has none of its own.
     _homes: Option<tempfile::TempDir>,
 }
@@ -86,7 +96,7 @@ impl Target {
         let name = kind.title().replace(' ', "-").to_lowercase();
         let mut meter = Meter::new(&name);
         let below = options.directory.as_deref();
-        let courier = |side: Side, meter: &mut Meter| -> Result<Running, Error> {
+        let courier = |side: Side, meter: &mut Meter| -> Result<(Running, Option<Secure>), Error> {
             let mut setup = Setup::new(side, &[USER]);
             setup.cgroup = meter.processes_file();
             setup.below = below.map(std::path::Path::to_path_buf);
@@ -115,11 +125,23 @@ impl Target {
                 );
                 pop3 = Some(server);
             }
+            let mut secure = None;
+            if options.wants_tls() {
+                let server = tls_server(side, &setup, server.account(USER)?)?;
+                roots.extend(
+                    [&server.tls_listener, &server.tls_service]
+                        .into_iter()
+                        .flatten()
+                        .chain(&server.authdaemond)
+                        .map(|process| process.id().as_raw()),
+                );
+                secure = Some(Secure::Courier(server));
+            }
             meter.watch(roots);
-            Ok(Running::Courier(server, pop3))
+            Ok((Running::Courier(server, pop3), secure))
         };
         let mut homes = None;
-        let running = match kind {
+        let (running, secure) = match kind {
             Kind::Ours => courier(Side::Ours, &mut meter)?,
             Kind::Courier => courier(Side::Reference, &mut meter)?,
             Kind::Dovecot | Kind::DovecotTuned => {
@@ -131,15 +153,24 @@ impl Target {
                     fresh_ids(),
                 )?;
                 let cgroup = meter.processes_file();
-                let dovecot = Dovecot::start(
-                    kind == Kind::DovecotTuned,
-                    &account,
-                    state_directory(below)?,
-                    cgroup.as_deref(),
-                )?;
-                meter.watch(vec![dovecot.master.id().as_raw()]);
+                let start = |state| {
+                    let tuned = kind == Kind::DovecotTuned;
+                    Dovecot::start(tuned, &account, state, cgroup.as_deref())
+                };
+                let dovecot = start(state_directory(below)?)?;
+                let mut roots = vec![dovecot.master.id().as_raw()];
+                let mut secure = None;
+                if options.wants_tls() {
+                    let state = state_directory(below)?;
+                    std::fs::create_dir(state.path().join("etc"))?;
+                    harness::tls::make_certificate(state.path())?;
+                    let dovecot = start(state)?;
+                    roots.push(dovecot.master.id().as_raw());
+                    secure = Some(Secure::Dovecot(dovecot));
+                }
+                meter.watch(roots);
                 homes = Some(directory);
-                Running::Dovecot(dovecot, account)
+                (Running::Dovecot(dovecot, account), secure)
             }
         };
         Ok(Self {
@@ -147,6 +178,7 @@ impl Target {
             meter,
             kind,
             mail: Mail::Unknown,
+            secure,
             _homes: homes,
         })
     }
@@ -178,6 +210,18 @@ impl Target {
             Running::Courier(_, Some(server)) => Ok(server.port),
             Running::Courier(_, None) => Err(Error::new("POP3 was not started")),
             Running::Dovecot(dovecot, _) => Ok(dovecot.pop3_port),
+        }
+    }
+
+    /// Its IMAP port that is encrypted from the start.
+    ///
+    /// # Errors
+    /// No row that was asked for needs one.
+    pub(crate) fn tls_port(&self) -> Result<u16, Error> {
+        match &self.secure {
+            Some(Secure::Courier(server)) => Ok(server.tls_port),
+            Some(Secure::Dovecot(dovecot)) => Ok(dovecot.tls_port),
+            None => Err(Error::new("TLS was not started")),
         }
     }
 
@@ -301,6 +345,15 @@ fn pop3_server(side: Side, beside: &Setup, account: &Account) -> Result<Server, 
             "Maildir".into(),
         ],
     });
+    Server::start(&setup)
+}
+
+/// IMAP over TLS of `side` for `account` of another server, beside which it runs.
+fn tls_server(side: Side, beside: &Setup, account: &Account) -> Result<Server, Error> {
+    let mut setup = beside.clone();
+    setup.accounts = Vec::new();
+    setup.guests = vec![account.clone()];
+    setup.tls = Some(Tls::new(side));
     Server::start(&setup)
 }
 

@@ -11,8 +11,25 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A connection.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn ReadWrite>,
     buffer: Box<[u8]>,
+}
+
+/// What a connection is made of.
+pub(crate) trait ReadWrite: Read + Write {}
+
+impl<S: Read + Write> ReadWrite for S {}
+
+/// A socket without delays.
+///
+/// # Errors
+/// Nothing accepts.
+pub(crate) fn socket(port: u16) -> Result<TcpStream, Error> {
+    let stream = harness::server::connect(port)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 impl Wire {
@@ -21,12 +38,16 @@ impl Wire {
     /// # Errors
     /// Nothing answers.
     pub(crate) fn connect(port: u16) -> Result<Self, Error> {
-        let stream = harness::server::connect(port)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        Self::over(socket(port)?)
+    }
+
+    /// Reads the greeting from `stream`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn over(stream: impl ReadWrite + 'static) -> Result<Self, Error> {
         let mut wire = Self {
-            stream,
+            stream: Box::new(stream),
             buffer: vec![0; 1 << 18].into_boxed_slice(),
         };
         wire.until(b"* ")?;
@@ -39,8 +60,16 @@ impl Wire {
     /// The server refuses.
     pub(crate) fn login(port: u16, user: &str) -> Result<Self, Error> {
         let mut wire = Self::connect(port)?;
-        wire.ok(&format!("LOGIN {user} {}", harness::server::PASSWORD))?;
+        wire.log_in(user)?;
         Ok(wire)
+    }
+
+    /// Logs in.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub(crate) fn log_in(&mut self, user: &str) -> Result<(), Error> {
+        self.ok(&format!("LOGIN {user} {}", harness::server::PASSWORD))
     }
 
     /// Sends `command` and waits for its tagged reply, which must be OK.

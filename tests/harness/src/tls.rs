@@ -104,7 +104,7 @@ pub fn client(server: &Server, starttls: bool) -> Result<Command, Error> {
 ///
 /// # Errors
 /// [`Error::Skipped`] without openssl.
-pub(crate) fn make_certificate(top: &Path) -> Result<(), Error> {
+pub fn make_certificate(top: &Path) -> Result<(), Error> {
     let openssl = programs::installed("openssl")?;
     let path = certificate(top);
     let (key, chain) = (path.with_extension("key"), path.with_extension("crt"));

@@ -5,16 +5,31 @@ use harness::Error;
 use crate::meter::memory_of;
 use crate::options::Options;
 use crate::target::{Sample, Target};
+use crate::wire::Wire;
 
 /// What one more session costs: IDLE with a small mailbox selected.
 pub(super) fn idle(target: &mut Target, options: &Options) -> Result<Sample, Error> {
+    measure(target, options, Target::session)
+}
+
+/// What `open` makes, idle.
+pub(super) fn measure(
+    target: &mut Target,
+    options: &Options,
+    open: impl Fn(&Target) -> Result<Wire, Error>,
+) -> Result<Sample, Error> {
     target.intact(options, 10)?;
+    let selected = |target: &Target| -> Result<Wire, Error> {
+        let mut wire = open(target)?;
+        wire.ok("SELECT INBOX")?;
+        Ok(wire)
+    };
     // A session before the count, so that helpers shared by all sessions run already.
-    target.selected()?.ok("LOGOUT")?;
+    selected(target)?.ok("LOGOUT")?;
     let before = memory(target);
     let mut wires = Vec::new();
     for _ in 0..options.sessions {
-        let mut wire = target.selected()?;
+        let mut wire = selected(target)?;
         wire.begin("IDLE")?;
         wires.push(wire);
     }

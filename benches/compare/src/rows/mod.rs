@@ -5,6 +5,7 @@ mod memory;
 mod pop3;
 mod read;
 mod session;
+mod tls;
 
 use harness::Error;
 
@@ -79,21 +80,12 @@ const fn row(key: &'static str, title: &'static str, goal: Goal, work: Work) -> 
     }
 }
 
-const fn later(key: &'static str, title: &'static str, goal: Goal) -> Row {
-    Row {
-        key,
-        title,
-        unit: Unit::Milliseconds,
-        goal,
-        work: None,
-    }
-}
-
 /// All rows.
 #[rustfmt::skip]
 pub(crate) static ROWS: &[Row] = &[
     row("login", "connect, LOGIN, LOGOUT, plain", cpu(0.4, Versus::Courier), session::login),
-    later("login-tls", "the same over TLS", cpu(0.4, Versus::Dovecot)),
+    row("login-tls", "... over TLS, full handshake", cpu(0.4, Versus::Dovecot), tls::login),
+    row("login-again-tls", "... over TLS, resumed", cpu(0.4, Versus::Dovecot), tls::login_again),
     row("select-cold", "SELECT, cold", cpu(0.7, Versus::Best), session::select_cold),
     row("select", "SELECT, unchanged folder", cpu(0.5, Versus::Best), session::select_again),
     row("noop", "100 × NOOP, unchanged folder", cpu(0.8, Versus::Best), session::noop),
@@ -104,8 +96,10 @@ pub(crate) static ROWS: &[Row] = &[
     row("headers-1", "FETCH header fields, first", cpu(0.4, Versus::Best), read::headers_first),
     row("headers-2", "... second, new connection", cpu(0.4, Versus::Best), read::headers_second),
     row("bodies", "FETCH BODY.PEEK[], all", cpu(0.6, Versus::Best), read::bodies),
+    row("bodies-tls", "... over TLS", cpu(0.9, Versus::Best), tls::bodies),
     row("one-by-one", "FETCH of 500 bodies one by one", Goal { most: 0.7, versus: Versus::Best, wall: true }, read::one_by_one),
     row("big", "big message: FETCH", cpu(0.6, Versus::Best), read::big),
+    row("big-tls", "... twice, over TLS", cpu(1.1, Versus::Dovecot), tls::big),
     row("big-parts", "big message: FETCH in 512 KiB parts", cpu(0.6, Versus::Best), read::big_parts),
     row("big-append", "big message: APPEND", cpu(0.6, Versus::Best), change::big_append),
     row("text", "SEARCH TEXT, absent word", cpu(0.2, Versus::Best), read::search_text),
@@ -127,7 +121,8 @@ pub(crate) static ROWS: &[Row] = &[
     row("pop3-retr", "POP3 RETR of all, pipelined", cpu(0.5, Versus::Best), pop3::retrieve),
     Row { key: "memory", title: "idle session, plain, KiB", unit: Unit::Kibibytes,
           goal: cpu(250.0, Versus::Absolute), work: Some(memory::idle) },
-    later("memory-tls", "idle session, TLS, KiB", cpu(500.0, Versus::Absolute)),
+    Row { key: "memory-tls", title: "idle session, TLS, KiB", unit: Unit::Kibibytes,
+          goal: cpu(500.0, Versus::Absolute), work: Some(tls::idle) },
 ];
 
 /// Measures `row` on `target` once; `None` where there is nothing to measure yet.

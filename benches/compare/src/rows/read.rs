@@ -78,7 +78,7 @@ pub(super) fn one_by_one(target: &mut Target, options: &Options) -> Result<Sampl
 }
 
 /// Puts one big message into the empty INBOX.
-fn place_big(target: &mut Target, options: &Options) -> Result<(), Error> {
+pub(super) fn place_big(target: &mut Target, options: &Options) -> Result<(), Error> {
     target.unseen(options, 0)?;
     target.changes();
     let message = mail::message(options.seed, 4, options.big);
