@@ -5,10 +5,11 @@ use std::sync::Arc;
 use openssl::error::ErrorStack;
 use openssl::hash::{Hasher, MessageDigest};
 use openssl::ssl::{
-    AlpnError, NameType, SniError, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions,
-    SslSessionCacheMode,
+    AlpnError, ClientHelloResponse, SslAlert, SslContext, SslContextBuilder, SslMethod, SslMode,
+    SslOptions, SslSessionCacheMode, SslVersion,
 };
 
+use crate::cache::Cache;
 use crate::material::Material;
 use crate::settings::Settings;
 use crate::sys;
@@ -17,38 +18,46 @@ use crate::verification::Verification;
 /// Where the certificate of a host that a client named comes from. The name has not been checked.
 pub(crate) type HostLookup = dyn Fn(&str) -> Option<Material> + Send + Sync;
 
+/// What all contexts of a process have in common.
+#[derive(Clone)]
+pub(crate) struct Policy {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) verification: Arc<Verification>,
+    /// Where sessions of clients without tickets are kept.
+    pub(crate) cache: Option<Arc<Cache>>,
+}
+
 /// A context for the server side: `material` unless the client names a host that `lookup` knows.
 pub(crate) fn server(
-    settings: &Arc<Settings>,
-    verification: &Arc<Verification>,
+    policy: &Policy,
     material: &Material,
     lookup: Arc<HostLookup>,
 ) -> Result<SslContext, ErrorStack> {
-    let mut builder = base(settings, verification, material)?;
-    let for_hosts = (Arc::clone(settings), Arc::clone(verification));
-    builder.set_servername_callback(move |ssl, _alert| {
-        let Some(name) = ssl.servername(NameType::HOST_NAME).map(str::to_owned) else {
-            return Ok(());
-        };
-        let Some(material) = lookup(&name) else {
-            return Ok(());
-        };
-        let (settings, verification) = &for_hosts;
-        base(settings, verification, &material)
-            .map(SslContextBuilder::build)
-            .and_then(|context| ssl.set_ssl_context(&context))
-            .map_err(|_unusable| SniError::ALERT_FATAL)
+    let mut builder = base(policy, material)?;
+    let for_hosts = policy.clone();
+    // Before a session is looked up, so that one made for another certificate is not found (RFC 6066 section 3).
+    builder.set_client_hello_callback(move |ssl, alert| {
+        let host = sys::server_name_extension(ssl).and_then(server_name);
+        if let Some(material) = host.and_then(|host| lookup(&host)) {
+            let mut context = base(&for_hosts, &material).inspect_err(|_unusable| {
+                *alert = SslAlert::INTERNAL_ERROR;
+            })?;
+            // The client is told that its choice was heard.
+            context.set_servername_callback(|_ssl, _alert| Ok(()));
+            ssl.set_ssl_context(&context.build())?;
+        }
+        Ok(ClientHelloResponse::SUCCESS)
     });
     Ok(builder.build())
 }
 
 /// A context for the client side, with a certificate to show if there is one.
 pub(crate) fn client(
-    settings: &Settings,
-    verification: &Verification,
+    policy: &Policy,
     material: Option<&Material>,
 ) -> Result<SslContext, ErrorStack> {
-    let mut builder = common(SslMethod::tls_client(), settings, verification)?;
+    let settings = &policy.settings;
+    let mut builder = common(SslMethod::tls_client(), policy)?;
     if let Some(material) = material {
         show(&mut builder, material)?;
     }
@@ -65,11 +74,8 @@ pub(crate) fn client(
 }
 
 /// What both sides have in common.
-fn common(
-    method: SslMethod,
-    settings: &Settings,
-    verification: &Verification,
-) -> Result<SslContextBuilder, ErrorStack> {
+fn common(method: SslMethod, policy: &Policy) -> Result<SslContextBuilder, ErrorStack> {
+    let settings = &policy.settings;
     let mut builder = SslContextBuilder::new(method)?;
     builder.set_mode(
         SslMode::ENABLE_PARTIAL_WRITE
@@ -90,7 +96,7 @@ fn common(
     if builder.set_cipher_list(&settings.strength.ciphers).is_err() {
         builder.set_cipher_list("DEFAULT:!aNULL:!eNULL")?;
     }
-    verification.apply(&mut builder)?;
+    policy.verification.apply(&mut builder)?;
     Ok(builder)
 }
 
@@ -105,12 +111,9 @@ fn show(builder: &mut SslContextBuilder, material: &Material) -> Result<(), Erro
     builder.set_private_key(&material.key)
 }
 
-fn base(
-    settings: &Settings,
-    verification: &Verification,
-    material: &Material,
-) -> Result<SslContextBuilder, ErrorStack> {
-    let mut builder = common(SslMethod::tls_server(), settings, verification)?;
+fn base(policy: &Policy, material: &Material) -> Result<SslContextBuilder, ErrorStack> {
+    let settings = &policy.settings;
+    let mut builder = common(SslMethod::tls_server(), policy)?;
     show(&mut builder, material)?;
     match &material.dh {
         Some(dh) => builder.set_tmp_dh(dh)?,
@@ -122,10 +125,22 @@ fn base(
     if let Some(leaf) = material.chain.first() {
         identity.update(&leaf.digest(MessageDigest::sha256())?)?;
     }
-    identity.update(verification.identity())?;
+    identity.update(policy.verification.identity())?;
     builder.set_session_id_context(&identity.finish()?)?;
-    builder
-        .set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_AUTO_CLEAR);
+    // The library's own cache would end with the process, which is to say with the connection.
+    builder.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
+    if let Some(cache) = &policy.cache {
+        let (kept, found) = (Arc::clone(cache), Arc::clone(cache));
+        builder.set_new_session_callback(move |ssl, session| {
+            // The sessions of TLS 1.3 travel in tickets.
+            if ssl.version2() != Some(SslVersion::TLS1_3) {
+                if let Ok(bytes) = session.to_der() {
+                    kept.store(session.id(), &bytes);
+                }
+            }
+        });
+        sys::use_session_lookup(&mut builder, move |id| found.find(id));
+    }
     sys::set_session_lifetime(&mut builder, settings.timeout);
     sys::use_ticket_keys(&mut builder);
     // One is enough for clients that use one connection after the other, and each costs an encryption.
@@ -141,6 +156,21 @@ fn base(
     Ok(builder)
 }
 
+/// The host name in a server_name extension: a list of names, each a type (0 for a host) and a length (RFC 6066).
+fn server_name(extension: &[u8]) -> Option<String> {
+    let prefixed = |bytes: &[u8]| -> Option<Vec<u8>> {
+        let (length, rest) = bytes.split_first_chunk::<2>()?;
+        rest.get(..usize::from(u16::from_be_bytes(*length)))
+            .map(<[u8]>::to_vec)
+    };
+    let list = prefixed(extension)?;
+    let (&kind, name) = list.split_first()?;
+    if kind != 0 {
+        return None;
+    }
+    String::from_utf8(prefixed(name)?).ok()
+}
+
 /// The protocol names of an ALPN offer: each a length octet and as many octets.
 fn names(offered: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = offered;
@@ -154,6 +184,19 @@ fn names(offered: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn server_names_are_read_within_their_bounds() {
+        use super::server_name;
+        let whole = b"\0\x07\0\0\x04a.bc";
+        assert_eq!(server_name(whole).as_deref(), Some("a.bc"));
+        for length in 0..whole.len() {
+            assert_eq!(server_name(&whole[..length]), None);
+        }
+        assert_eq!(server_name(b"\0\x07\x01\0\x04a.bc"), None);
+        assert_eq!(server_name(b"\0\x07\0\0\x05a.bc"), None);
+        assert_eq!(server_name(b"\0\x04\0\0\x01\xff"), None);
+    }
+
     #[test]
     fn alpn_offers_are_read_within_their_bounds() {
         let names: Vec<&[u8]> = super::names(b"\x04imap\x04pop3").collect();

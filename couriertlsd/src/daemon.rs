@@ -13,7 +13,7 @@ use std::time::Duration;
 use courier::config::paths::Paths;
 use courier::handover;
 use courier::sys::fd;
-use courier::sys::log::{Level, log};
+use courier::sys::log::{Level, log, reason};
 use courier::sys::process::{self, Fork};
 use courier::sys::readiness;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
@@ -24,7 +24,7 @@ use nix::sys::socket::{
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::loader::{self, Loader};
+use crate::loader::{self, Ended, Loader};
 use crate::material::Material;
 use crate::once::become_user;
 use crate::service::Service;
@@ -90,21 +90,47 @@ fn serve(paths: &Paths) -> Result<(), String> {
             );
             stopped || ended
         });
-        if let Err(error) = watched {
-            log(Level::Err, format_args!("couriertlsd: loader: {error}"));
-        }
+        let restart = match watched {
+            Ok(ended) => ended == Ended::Restart,
+            Err(error) => {
+                let text = reason(&error);
+                log(Level::Err, format_args!("couriertlsd: loader: {text}"));
+                false
+            }
+        };
         if stopped {
             std::fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             return stop(service, ended);
         }
+        // It ends by itself when nobody is left to ask, after it has started what it has accepted.
+        drop(ours);
+        if restart && !ended {
+            ended = ends_soon(service);
+        }
         stop(service, ended)?;
-        log(
-            Level::Err,
-            format_args!("couriertlsd: the listening process has ended; starting another"),
-        );
-        std::thread::sleep(Duration::from_secs(1));
+        if !restart {
+            log(
+                Level::Err,
+                format_args!("couriertlsd: the listening process has ended; starting another"),
+            );
+            std::thread::sleep(Duration::from_secs(1));
+        }
         material = loader::load(&settings).unwrap_or(material);
     }
+}
+
+/// Whether `service` ends within a few seconds.
+fn ends_soon(service: Pid) -> bool {
+    for _ in 0..50 {
+        if !matches!(
+            waitpid(service, Some(WaitPidFlag::WNOHANG)),
+            Ok(WaitStatus::StillAlive)
+        ) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    false
 }
 
 fn stop(service: Pid, ended: bool) -> Result<(), String> {

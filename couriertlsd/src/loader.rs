@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,14 +15,17 @@ use courier::sys::log::{Level, log};
 use courier::sys::{fd, pass};
 use nix::poll::PollFlags;
 
-use crate::material::Material;
+use crate::material::{Material, suffixed};
 use crate::message::Message;
-use crate::settings::Settings;
+use crate::settings::{Settings, VerifyPeer};
+use crate::verification::trust_files;
 
 /// How often the files are looked at.
-const WATCH: Duration = Duration::from_secs(5);
-/// From this many days before its end on, a certificate's end is logged at every start and reload.
+const WATCH: Duration = Duration::from_secs(2);
+/// From this many days before its end on, a certificate's end is a warning.
 const DAYS_TO_WARN: i32 = 14;
+/// Addresses whose certificates are watched.
+const ADDRESSES_MAX: usize = 64;
 /// Longest request.
 const REQUEST_MAX: usize = 512;
 
@@ -65,6 +69,7 @@ pub(crate) fn load(settings: &Settings) -> Option<Material> {
     }
 }
 
+/// Says how long the certificate is good for.
 fn log_end(material: &Material) {
     let now = openssl::asn1::Asn1Time::days_from_now(0);
     let left = material
@@ -72,31 +77,49 @@ fn log_end(material: &Material) {
         .first()
         .zip(now.ok())
         .and_then(|(leaf, now)| now.diff(leaf.not_after()).ok());
-    if let Some(left) = left.filter(|left| left.days < DAYS_TO_WARN) {
-        let path = material.path.display();
-        let days = left.days;
-        if days < 0 || left.secs < 0 {
-            log(
-                Level::Err,
-                format_args!("couriertlsd: {path}: the certificate has expired"),
-            );
+    let Some(left) = left else {
+        return;
+    };
+    let path = material.path.display();
+    let days = left.days;
+    if days < 0 || left.secs < 0 {
+        log(
+            Level::Err,
+            format_args!("couriertlsd: {path}: the certificate has expired"),
+        );
+    } else {
+        let level = if days < DAYS_TO_WARN {
+            Level::Warning
         } else {
-            log(
-                Level::Warning,
-                format_args!("couriertlsd: {path}: the certificate expires in {days} days"),
-            );
-        }
+            Level::Info
+        };
+        log(
+            level,
+            format_args!("couriertlsd: {path}: the certificate expires in {days} days"),
+        );
     }
 }
 
+/// Why [`Loader::run`] has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was told to, or the other side is gone.
+    Stopped,
+    /// What peers' certificates are checked against has changed: the service needs a new start.
+    Restart,
+}
+
 /// What the watched files looked like.
-type Stamps = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
+type Stamps = Vec<(PathBuf, Option<(SystemTime, u64, u64)>)>;
 
 /// The loader's loop state.
 pub(crate) struct Loader<'a> {
     settings: &'a Settings,
     socket: &'a OwnedFd,
     stamps: Stamps,
+    trust: Stamps,
+    /// Addresses that the service has asked for: their certificates are watched, too.
+    addresses: Vec<String>,
     next_look: Instant,
 }
 
@@ -105,25 +128,29 @@ impl<'a> Loader<'a> {
         Self {
             settings,
             socket,
-            stamps: stamps(settings),
+            stamps: stamps(settings, &[]),
+            trust: trust_stamps(settings),
+            addresses: Vec::new(),
             next_look: Instant::now() + WATCH,
         }
     }
 
     /// Answers requests and watches files until `stop` says so. `stop` is asked after every wake-up, which comes
     /// at least once a second.
-    pub(crate) fn run(&mut self, mut stop: impl FnMut() -> bool) -> io::Result<()> {
+    pub(crate) fn run(&mut self, mut stop: impl FnMut() -> bool) -> io::Result<Ended> {
         while !stop() {
             let deadline = Instant::now() + Duration::from_secs(1);
             if fd::wait_ready(self.socket, PollFlags::POLLIN, Some(deadline))? && !self.answer()? {
-                return Ok(());
+                return Ok(Ended::Stopped);
             }
             if Instant::now() >= self.next_look {
-                self.look()?;
+                if self.look()? == Some(Ended::Restart) {
+                    return Ok(Ended::Restart);
+                }
                 self.next_look = Instant::now() + WATCH;
             }
         }
-        Ok(())
+        Ok(Ended::Stopped)
     }
 
     /// Answers one request; false when nobody is left to ask.
@@ -144,10 +171,15 @@ impl<'a> Loader<'a> {
             b'A' => {
                 // Only what can be an address becomes part of a file name.
                 let address: std::net::IpAddr = name.parse().ok()?;
+                let address = address.to_string();
                 let settings = Settings {
-                    local_ip: Some(address.to_string()),
+                    local_ip: Some(address.clone()),
                     ..self.settings.clone()
                 };
+                if !self.addresses.contains(&address) && self.addresses.len() < ADDRESSES_MAX {
+                    self.addresses.push(address);
+                    self.stamps = stamps(self.settings, &self.addresses);
+                }
                 Some(Material::for_address(&settings))
             }
             _ => None,
@@ -172,18 +204,27 @@ impl<'a> Loader<'a> {
         Ok(true)
     }
 
-    fn look(&mut self) -> io::Result<()> {
-        let now = stamps(self.settings);
+    fn look(&mut self) -> io::Result<Option<Ended>> {
+        let trust = trust_stamps(self.settings);
+        if trust != self.trust {
+            self.trust = trust;
+            log(
+                Level::Info,
+                format_args!("couriertlsd: TLS_TRUSTCERTS: read again"),
+            );
+            return Ok(Some(Ended::Restart));
+        }
+        let now = stamps(self.settings, &self.addresses);
         if now == self.stamps {
-            return Ok(());
+            return Ok(None);
         }
         self.stamps = now;
         // With something broken in place the old pair goes on serving; the log says what is wrong.
         let Some(material) = load(self.settings) else {
-            return Ok(());
+            return Ok(None);
         };
         let Message::Material(pem) = Message::of_material(&material) else {
-            return Ok(());
+            return Ok(None);
         };
         let mut packet = b"U".to_vec();
         packet.extend_from_slice(&pem);
@@ -192,23 +233,47 @@ impl<'a> Loader<'a> {
             Level::Info,
             format_args!("couriertlsd: {}: read again", material.path.display()),
         );
-        Ok(())
+        Ok(None)
     }
 }
 
-fn stamps(settings: &Settings) -> Stamps {
-    [
-        &settings.certificate,
-        &settings.private_key,
-        &settings.dh_parameters,
-    ]
-    .into_iter()
-    .flatten()
-    .map(|path| (path.clone(), stamp(path)))
-    .collect()
+fn stamps(settings: &Settings, addresses: &[String]) -> Stamps {
+    let files = [&settings.certificate, &settings.private_key];
+    let of_addresses = files
+        .into_iter()
+        .flatten()
+        .flat_map(|path| addresses.iter().map(|address| suffixed(path, address)));
+    files
+        .into_iter()
+        .chain([&settings.dh_parameters])
+        .flatten()
+        .cloned()
+        .chain(of_addresses)
+        .map(|path| {
+            let stamp = stamp(&path);
+            (path, stamp)
+        })
+        .collect()
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+fn trust_stamps(settings: &Settings) -> Stamps {
+    // A directory may hold hundreds; where no certificate is asked for none of them matters.
+    let trust = settings
+        .trust
+        .as_deref()
+        .filter(|_| settings.verify_peer != VerifyPeer::None);
+    let files = trust.map(trust_files);
+    files
+        .unwrap_or_default()
+        .into_iter()
+        .map(|path| {
+            let stamp = stamp(&path);
+            (path, stamp)
+        })
+        .collect()
+}
+
+fn stamp(path: &Path) -> Option<(SystemTime, u64, u64)> {
     let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }

@@ -2,6 +2,7 @@
 //!
 //! Without arguments it is the service (`daemon`). `couriertlsd -once` serves one connection as couriertls does; its options are those of couriertls.
 
+mod cache;
 mod context;
 mod daemon;
 mod dump;

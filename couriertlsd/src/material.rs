@@ -175,7 +175,8 @@ fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+/// `path.suffix`.
+pub(crate) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(suffix);

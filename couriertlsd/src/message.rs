@@ -3,6 +3,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use openssl::dh::Dh;
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 
@@ -98,6 +99,9 @@ impl Message {
             Ok(text) => pem.extend_from_slice(&text),
             Err(_unencodable) => return Self::None,
         }
+        if let Some(parameters) = material.dh.as_ref().and_then(|dh| dh.params_to_pem().ok()) {
+            pem.extend_from_slice(&parameters);
+        }
         Self::Material(pem)
     }
 
@@ -113,7 +117,7 @@ impl Message {
         Some(Material {
             chain,
             key,
-            dh: None,
+            dh: Dh::params_from_pem(&pem).ok(),
             path: std::path::PathBuf::new(),
         })
     }

@@ -20,7 +20,8 @@ use courier::sys::process::{self, Fork, Identity};
 use courier::sys::{fd, sandbox};
 use openssl::ssl::SslContext;
 
-use crate::context::{self, HostLookup};
+use crate::cache::Cache;
+use crate::context::{self, HostLookup, Policy};
 use crate::material::Material;
 use crate::message::Message;
 use crate::relay::{Network, Plain};
@@ -53,8 +54,7 @@ pub(crate) fn run(options: &Options, settings: Settings) -> ExitCode {
 
 /// A connection before its handshake.
 struct Connection {
-    settings: Arc<Settings>,
-    verification: Arc<Verification>,
+    policy: Policy,
     role: Role,
     /// A client needs none.
     material: Option<Material>,
@@ -83,9 +83,15 @@ fn serve(
     };
     let verification = Verification::load(settings, options.verify.as_deref())
         .map_err(|text| settings.line(&text))?;
+    let mut cache = None;
     let material = if options.server {
-        let keys = ticket_keys(settings, report).map_err(|error| failed("ticket keys", &error))?;
-        sys::set_ticket_keys(keys);
+        cache = open_cache(settings, report).map(Arc::new);
+        let keys = match &cache {
+            Some(cache) => cache.keys(),
+            None => ticket::fresh().map(|key| vec![key]),
+        };
+        let keys = keys.map_err(|error| failed("ticket keys", &error))?;
+        sys::set_ticket_keys(keys.into_iter().map(|dated| dated.key).collect());
         Some(Material::for_address(settings).map_err(|error| settings.line(&error.to_string()))?)
     } else {
         Material::for_client(settings).map_err(|error| settings.line(&error.to_string()))?
@@ -96,8 +102,11 @@ fn serve(
             .map_err(|error| settings.line(&format!("couriertls: {error}")))?;
     }
     let connection = Connection {
-        settings: Arc::clone(settings),
-        verification: Arc::new(verification),
+        policy: Policy {
+            settings: Arc::clone(settings),
+            verification: Arc::new(verification),
+            cache,
+        },
         role: Role {
             client: !options.server,
             domain: options.verify.clone(),
@@ -136,12 +145,10 @@ impl Connection {
         lookup: Arc<HostLookup>,
         report: &mut Report,
     ) -> Result<Option<Session>, String> {
-        let settings = &self.settings;
+        let settings = &self.policy.settings;
         let context: SslContext = match &self.material {
-            Some(material) if !self.role.client => {
-                context::server(settings, &self.verification, material, lookup)
-            }
-            material => context::client(settings, &self.verification, material.as_ref()),
+            Some(material) if !self.role.client => context::server(&self.policy, material, lookup),
+            material => context::client(&self.policy, material.as_ref()),
         }
         .map_err(|error| {
             let path = self.material.as_ref().map(|material| &material.path);
@@ -198,7 +205,7 @@ fn in_two_processes(
     dump: Option<OwnedFd>,
     report: &mut Report,
 ) -> Result<ExitCode, String> {
-    let settings = Arc::clone(&connection.settings);
+    let settings = Arc::clone(&connection.policy.settings);
     let failed = |what: &str, error: &io::Error| {
         settings.line(&format!("couriertls: {what}: {}", reason(error)))
     };
@@ -250,7 +257,7 @@ fn tls_process(
     control: UnixStream,
     report: &mut Report,
 ) {
-    let settings = Arc::clone(&connection.settings);
+    let settings = Arc::clone(&connection.policy.settings);
     let control = Arc::new(Mutex::new(Some(control)));
     let lookup = {
         let control = Arc::clone(&control);
@@ -330,22 +337,17 @@ fn file_lookup(settings: &Settings, name: &str) -> Option<Material> {
     }
 }
 
-/// Keys from the session cache file, else keys of this process alone.
-fn ticket_keys(settings: &Settings, report: &mut Report) -> io::Result<Vec<sys::TicketKey>> {
-    let shared = settings
-        .cache_file
-        .as_deref()
-        .map(|path| (path, ticket::shared(path)));
-    let keys = match shared {
-        Some((_, Ok(keys))) => keys,
-        Some((path, Err(error))) => {
+/// The session cache file, if there is one that can be used.
+fn open_cache(settings: &Settings, report: &mut Report) -> Option<Cache> {
+    let path = settings.cache_file.as_deref()?;
+    match Cache::open(path, settings.cache_size) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
             let text = reason(&error);
             report.debug(&settings.line(&format!("couriertls: {}: {text}", path.display())));
-            vec![ticket::fresh()?]
+            None
         }
-        None => vec![ticket::fresh()?],
-    };
-    Ok(keys.into_iter().map(|dated| dated.key).collect())
+    }
 }
 
 pub(crate) fn become_user(name: &str) -> Result<(), String> {

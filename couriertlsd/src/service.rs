@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use courier::handover::{PACKET_MAX, Reply, Request};
-use courier::sys::log::{Level, log};
+use courier::sys::log::{Level, log, reason};
 use courier::sys::process::{self, Fork};
 use courier::sys::{fd, pass, sandbox};
 use nix::errno::Errno;
@@ -23,7 +23,8 @@ use nix::sys::socket::{SockFlag, accept4};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use openssl::ssl::SslContext;
 
-use crate::context;
+use crate::cache::Cache;
+use crate::context::{self, Policy};
 use crate::material::{Material, host_name};
 use crate::relay::{Network, Plain};
 use crate::report::Report;
@@ -46,7 +47,7 @@ pub(crate) struct Service {
     settings: Arc<Settings>,
     /// What clients must agree with.
     wanted: Vec<(OsString, OsString)>,
-    verification: Arc<Verification>,
+    policy: Policy,
     listener: OwnedFd,
     loader: OwnedFd,
     contexts: HashMap<OsString, SslContext>,
@@ -88,24 +89,27 @@ impl Service {
                 ),
             );
         }
-        let verification = Arc::new(verification);
+        let policy = Policy {
+            settings: Arc::clone(&settings),
+            verification: Arc::new(verification),
+            cache: open_cache(&settings).map(Arc::new),
+        };
         let questions = Arc::default();
-        let mut keys = Vec::new();
-        ticket::rotate(&mut keys).map_err(|error| error.to_string())?;
-        sys::set_ticket_keys(keys.iter().map(|dated| dated.key).collect());
-        let default = make_context(&settings, &verification, material, &questions)?;
-        Ok(Self {
+        let default = make_context(&policy, material, &questions)?;
+        let mut service = Self {
             settings,
             wanted,
-            verification,
+            policy,
             listener,
             loader,
             contexts: HashMap::new(),
             default,
             questions,
-            keys,
+            keys: Vec::new(),
             waiting: Vec::new(),
-        })
+        };
+        service.rotate_keys();
+        Ok(service)
     }
 
     /// Serves until the loader goes away.
@@ -223,15 +227,7 @@ impl Service {
         let context = loader::ask(&self.loader, b'A', &address)
             .ok()
             .flatten()
-            .and_then(|material| {
-                make_context(
-                    &self.settings,
-                    &self.verification,
-                    &material,
-                    &self.questions,
-                )
-                .ok()
-            })
+            .and_then(|material| make_context(&self.policy, &material, &self.questions).ok())
             .unwrap_or_else(|| self.default.clone());
         self.contexts
             .insert(request.local_ip.clone(), context.clone());
@@ -335,12 +331,7 @@ impl Service {
             .into_material()
             .filter(|_| *kind == b'U');
         if let Some(material) = material {
-            match make_context(
-                &self.settings,
-                &self.verification,
-                &material,
-                &self.questions,
-            ) {
+            match make_context(&self.policy, &material, &self.questions) {
                 Ok(context) => {
                     self.default = context;
                     self.contexts.clear();
@@ -366,21 +357,61 @@ impl Service {
         }
     }
 
+    /// New ticket keys when it is time; from the cache file, where other services may have made them.
     fn rotate_keys(&mut self) {
-        match ticket::rotate(&mut self.keys) {
-            Ok(true) => sys::set_ticket_keys(self.keys.iter().map(|dated| dated.key).collect()),
-            Ok(false) => {}
+        if !ticket::is_due(&self.keys) {
+            return;
+        }
+        let shared = self.policy.cache.as_ref().map(|cache| cache.keys());
+        let mut keys = match shared {
+            Some(Ok(keys)) => keys,
+            None => self.keys.clone(),
+            Some(Err(error)) => {
+                log(
+                    Level::Err,
+                    format_args!("couriertlsd: ticket keys: {}", reason(&error)),
+                );
+                self.keys.clone()
+            }
+        };
+        match ticket::rotate(&mut keys) {
+            Ok(_) => {
+                sys::set_ticket_keys(keys.iter().map(|dated| dated.key).collect());
+                self.keys = keys;
+            }
             Err(error) => log(
                 Level::Err,
-                format_args!("couriertlsd: ticket keys: {error}"),
+                format_args!("couriertlsd: ticket keys: {}", reason(&error)),
             ),
         }
     }
 }
 
+/// The session cache file, else memory of this service alone.
+fn open_cache(settings: &Settings) -> Option<Cache> {
+    let complain = |what: &str, error: &io::Error| {
+        log(
+            Level::Warning,
+            format_args!("couriertlsd: {what}: {}", reason(error)),
+        );
+    };
+    if let Some(path) = &settings.cache_file {
+        match Cache::open(path, settings.cache_size) {
+            Ok(cache) => return Some(cache),
+            Err(error) => complain(&path.display().to_string(), &error),
+        }
+    }
+    match Cache::in_memory(settings.memory_sessions) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            complain("session cache", &error);
+            None
+        }
+    }
+}
+
 fn make_context(
-    settings: &Arc<Settings>,
-    verification: &Arc<Verification>,
+    policy: &Policy,
     material: &Material,
     questions: &Arc<Mutex<Option<Questions>>>,
 ) -> Result<SslContext, String> {
@@ -397,6 +428,5 @@ fn make_context(
             .ok()
             .flatten()
     };
-    context::server(settings, verification, material, Arc::new(lookup))
-        .map_err(|error| error.to_string())
+    context::server(policy, material, Arc::new(lookup)).map_err(|error| error.to_string())
 }

@@ -28,6 +28,10 @@ pub(crate) struct Settings {
     /// Seconds for which a session can be resumed.
     pub(crate) timeout: u32,
     pub(crate) cache_file: Option<PathBuf>,
+    /// Size of that file in bytes.
+    pub(crate) cache_size: u64,
+    /// Sessions that are kept in memory where there is no file.
+    pub(crate) memory_sessions: u64,
     /// Smallest Diffie-Hellman group that a client accepts, in bits.
     pub(crate) min_dh_bits: u32,
     pub(crate) local_ip: Option<String>,
@@ -38,6 +42,10 @@ pub(crate) struct Settings {
 
 /// Resumption for five minutes when `TLS_TIMEOUT` says nothing (or 0, which would switch the cache off).
 const DEFAULT_TIMEOUT: u32 = 300;
+/// Bytes of the session cache file when `TLS_CACHESIZE` says nothing.
+const DEFAULT_CACHE_SIZE: u64 = 524_288;
+/// Sessions kept in memory when `TLS_INTCACHESIZE` says nothing.
+const DEFAULT_MEMORY_SESSIONS: u64 = 1000;
 
 impl Settings {
     /// Reads the settings through `variable`, which is the environment in all but tests.
@@ -88,6 +96,10 @@ impl Settings {
                 .unwrap_or_default(),
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             cache_file: path("TLS_CACHEFILE"),
+            cache_size: number("TLS_CACHESIZE").unwrap_or(DEFAULT_CACHE_SIZE),
+            memory_sessions: number("TLS_INTCACHESIZE")
+                .filter(|&sessions| sessions > 0)
+                .unwrap_or(DEFAULT_MEMORY_SESSIONS),
             min_dh_bits: number("TLS_MIN_DH_BITS")
                 .and_then(|bits| u32::try_from(bits).ok())
                 .unwrap_or(0),

@@ -1,11 +1,11 @@
 //! What the `openssl` crate does not wrap: automatic DH parameters, the session lifetime, and our own ticket keys,
 //! so that a ticket from one process resumes in another.
 
-use std::ffi::{c_int, c_long, c_uchar, c_void};
+use std::ffi::{c_int, c_long, c_uchar, c_uint, c_void};
 use std::sync::{Mutex, PoisonError};
 
 use foreign_types::{ForeignType, ForeignTypeRef};
-use openssl::ssl::SslContextBuilder;
+use openssl::ssl::{SslContextBuilder, SslRef, SslSession};
 use openssl::x509::store::{X509Store, X509StoreRef};
 use openssl_sys as ffi;
 
@@ -46,6 +46,33 @@ pub(crate) fn use_automatic_dh(builder: &mut SslContextBuilder) {
 pub(crate) fn set_session_lifetime(builder: &mut SslContextBuilder, seconds: u32) {
     // SAFETY: the context is alive; this call only sets a number in it.
     unsafe { SSL_CTX_set_timeout(builder.as_ptr(), c_long::from(seconds)) };
+}
+
+/// Asks `find` for the session, as DER, that a client without tickets wants to resume by its identifier.
+pub(crate) fn use_session_lookup(
+    builder: &mut SslContextBuilder,
+    find: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
+) {
+    // SAFETY: what the callback returns was just decoded and belongs to no context.
+    unsafe {
+        builder.set_get_session_callback(move |_ssl, id| SslSession::from_der(&find(id)?).ok());
+    }
+}
+
+/// The contents of the server_name extension, while the client's hello is being looked at.
+pub(crate) fn server_name_extension(ssl: &SslRef) -> Option<&[u8]> {
+    const SERVER_NAME: c_uint = 0;
+    let mut start: *const c_uchar = std::ptr::null();
+    let mut length = 0;
+    // SAFETY: the connection is alive; outside of a client hello callback the call fails.
+    let found = unsafe {
+        ffi::SSL_client_hello_get0_ext(ssl.as_ptr(), SERVER_NAME, &raw mut start, &raw mut length)
+    };
+    if found != 1 || start.is_null() {
+        return None;
+    }
+    // SAFETY: OpenSSL's buffer of that length lives as long as the callback, longer than the borrow of `ssl` in it.
+    Some(unsafe { std::slice::from_raw_parts(start, length) })
 }
 
 /// Another owner of the same store.

@@ -1,15 +1,13 @@
 //! Keys for session tickets: made at random, replaced while still good, shared by every process of a service
 //! (memory, inherited by fork) or of a machine (the session cache file, `TLS_CACHEFILE`).
 //!
-//! The rc scripts remake the cache file empty at every start, so its format is ours: magic, then up to
-//! [`KEPT`] keys of 88 octets, newest first: time of creation (u64, little-endian), name, AES key, HMAC key. Keys
-//! are secrets: the file is only used if nobody but its owner can read it.
+//! In the cache file: magic, then up to [`KEPT`] keys of 88 octets, newest first: time of creation (u64,
+//! little-endian), name, AES key, HMAC key. See `cache` for the rest of the file.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -51,14 +49,18 @@ pub(crate) fn fresh() -> io::Result<Dated> {
     })
 }
 
-/// Puts a new key in front when the newest is too old; true if `keys` changed.
-pub(crate) fn rotate(keys: &mut Vec<Dated>) -> io::Result<bool> {
-    let current = keys.first().is_some_and(|newest| {
+/// Whether the newest key is too old, or there is none.
+pub(crate) fn is_due(keys: &[Dated]) -> bool {
+    !keys.first().is_some_and(|newest| {
         now()
             .checked_sub(newest.created)
             .is_some_and(|age| age < ROTATION)
-    });
-    if current {
+    })
+}
+
+/// Puts a new key in front when the newest is too old; true if `keys` changed.
+pub(crate) fn rotate(keys: &mut Vec<Dated>) -> io::Result<bool> {
+    if !is_due(keys) {
         return Ok(false);
     }
     keys.insert(0, fresh()?);
@@ -66,34 +68,29 @@ pub(crate) fn rotate(keys: &mut Vec<Dated>) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The keys that the cache file shares, rotated if it is time.
+/// The keys at the start of the cache file, rotated if it is time.
 ///
 /// # Errors
 /// When the file cannot be used: the caller goes on with keys of its own.
-pub(crate) fn shared(path: &Path) -> io::Result<Vec<Dated>> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.mode() & 0o077 != 0 {
-        return Err(io::Error::other("others can read it"));
-    }
-    lock(&file)?;
-    let mut content = Vec::new();
-    Read::by_ref(&mut file)
-        .take(64 * 1024)
-        .read_to_end(&mut content)?;
-    let mut keys = parse(&content);
-    if rotate(&mut keys)? {
-        file.rewind()?;
-        file.write_all(&encode(&keys))?;
-    }
-    Ok(keys)
+pub(crate) fn shared(file: &File) -> io::Result<Vec<Dated>> {
+    lock(file, libc::F_WRLCK)?;
+    let result = (|| {
+        let mut content = [0; MAGIC.len() + KEPT * KEY_LENGTH];
+        let mut length = 0;
+        while let Some(rest) = content.get_mut(length..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, u64::try_from(length).unwrap_or(u64::MAX))? {
+                0 => break,
+                count => length = length.saturating_add(count),
+            }
+        }
+        let mut keys = parse(content.get(..length).unwrap_or_default());
+        if rotate(&mut keys)? {
+            file.write_all_at(&encode(&keys), 0)?;
+        }
+        Ok(keys)
+    })();
+    lock(file, libc::F_UNLCK)?;
+    result
 }
 
 fn parse(content: &[u8]) -> Vec<Dated> {
@@ -128,13 +125,13 @@ fn encode(keys: &[Dated]) -> Vec<u8> {
     bytes
 }
 
-fn lock(file: &File) -> io::Result<()> {
+fn lock(file: &File, kind: libc::c_int) -> io::Result<()> {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "constants of the kernel's own 16-bit fields"
     )]
     let lock = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
+        l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: 0,
         l_len: 0,
@@ -149,7 +146,8 @@ fn lock(file: &File) -> io::Result<()> {
     }
 }
 
-fn now() -> u64 {
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(1, |now| now.as_secs())
@@ -163,16 +161,22 @@ mod tests {
     fn two_processes_share_keys_and_rubbish_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache");
+        let open = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .unwrap()
+        };
         let name = |keys: &[Dated]| keys[0].key.name;
-        let first = shared(&path).unwrap();
-        assert_eq!(name(&first), name(&shared(&path).unwrap()));
+        let first = shared(&open()).unwrap();
+        assert_eq!(name(&first), name(&shared(&open()).unwrap()));
         std::fs::write(&path, [0xff; 500]).unwrap();
-        let second = shared(&path).unwrap();
+        let second = shared(&open()).unwrap();
         assert_ne!(name(&first), name(&second));
-        assert_eq!(name(&second), name(&shared(&path).unwrap()));
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .unwrap();
-        assert!(shared(&path).is_err());
+        assert_eq!(name(&second), name(&shared(&open()).unwrap()));
     }
 
     #[test]

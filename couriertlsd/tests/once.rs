@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 
 use openssl::nid::Nid;
-use openssl::ssl::{SslSession, SslSessionCacheMode, SslVersion};
+use openssl::ssl::{SslOptions, SslSession, SslSessionCacheMode, SslVersion};
 use support::{Setup, Wish, client, connect, identity, outcome, rest};
 
 const ECHO: [&str; 3] = [
@@ -60,10 +60,12 @@ fn session_of(
     setup: &Setup,
     resume: Option<&SslSession>,
     version: SslVersion,
+    options: SslOptions,
 ) -> (Option<SslSession>, bool) {
     let (socket, child) = setup.once(&ECHO);
     let mut builder = client();
     builder.set_max_proto_version(Some(version)).unwrap();
+    builder.set_options(options);
     // A session in the context's own cache dies with the context.
     builder.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -93,17 +95,56 @@ fn sessions_are_resumed_by_another_process_through_the_cache_file() {
     let mut setup = Setup::new();
     let cache = setup.directory.path().join("cache");
     setup.set("TLS_CACHEFILE", &cache.to_string_lossy());
-    for version in [SslVersion::TLS1_3, SslVersion::TLS1_2] {
-        let (session, reused) = session_of(&setup, None, version);
+    for (version, options) in [
+        (SslVersion::TLS1_3, SslOptions::empty()),
+        (SslVersion::TLS1_2, SslOptions::empty()),
+        // A client without tickets: the session itself is in the file.
+        (SslVersion::TLS1_2, SslOptions::NO_TICKET),
+    ] {
+        let (session, reused) = session_of(&setup, None, version, options);
         assert!(!reused);
         assert!(
-            session_of(&setup, session.as_ref(), version).1,
-            "not resumed: {version:?}"
+            session_of(&setup, session.as_ref(), version, options).1,
+            "not resumed: {version:?} {options:?}"
         );
     }
-    let (session, _) = session_of(&setup, None, SslVersion::TLS1_3);
+    let (tls, none) = (SslVersion::TLS1_3, SslOptions::empty());
+    let (session, _) = session_of(&setup, None, tls, none);
     std::fs::write(&cache, "rubbish").unwrap();
-    assert!(!session_of(&setup, session.as_ref(), SslVersion::TLS1_3).1);
+    assert!(!session_of(&setup, session.as_ref(), tls, none).1);
+    // What cannot be used is said, and the connection is served all the same.
+    setup.set("TLS_CACHESIZE", "1000");
+    let (socket, child) = setup.once(&ECHO);
+    let mut stream = connect(client(), "localhost", socket).unwrap();
+    stream.write_all(b"x\n").unwrap();
+    rest(&mut stream);
+    drop(stream);
+    let (log, success) = outcome(child);
+    assert!(
+        success
+            && log.starts_with("DEBUG: ip=[127.0.0.1], couriertls: /")
+            && log.contains("cache: Invalid argument"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_session_made_without_a_certificate_is_not_resumed_where_one_is_required() {
+    let mut setup = Setup::new();
+    let cache = setup.directory.path().join("cache");
+    setup.set("TLS_CACHEFILE", &cache.to_string_lossy());
+    let trust = setup.directory.path().join("trust.pem");
+    let authority = identity(&Wish {
+        name: "authority",
+        authority: true,
+        ..Wish::default()
+    });
+    std::fs::write(&trust, authority.certificate.to_pem().unwrap()).unwrap();
+    setup.set("TLS_TRUSTCERTS", &trust.to_string_lossy());
+    let (tls, none) = (SslVersion::TLS1_2, SslOptions::NO_TICKET);
+    let (session, _) = session_of(&setup, None, tls, none);
+    setup.set("TLS_VERIFYPEER", "PEER");
+    assert!(!session_of(&setup, session.as_ref(), tls, none).1);
 }
 
 #[test]

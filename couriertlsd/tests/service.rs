@@ -25,7 +25,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::Pid;
 use openssl::nid::Nid;
-use openssl::ssl::SslStream;
+use openssl::ssl::{SslOptions, SslSession, SslSessionCacheMode, SslStream, SslVersion};
 use support::{Setup, Wish, client, connect, eventually, identity, rest};
 
 struct Service {
@@ -283,6 +283,174 @@ fn a_new_certificate_serves_new_connections_and_a_broken_one_does_not() {
     old.clear.write_all(b"still here").unwrap();
     let mut text = [0; 10];
     stream.read_exact(&mut text).unwrap();
+}
+
+/// Connects, as a client that keeps its session, or offers one; tells whether it was resumed.
+fn resumed(
+    service: &Service,
+    host: &str,
+    options: SslOptions,
+    offer: Option<&SslSession>,
+) -> (Option<SslSession>, bool) {
+    let mut handed = service.hand_over();
+    let mut builder = client();
+    builder.set_options(options);
+    builder
+        .set_max_proto_version(Some(SslVersion::TLS1_2))
+        .unwrap();
+    builder.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+    let (sender, receiver) = mpsc::channel();
+    builder.set_new_session_callback(move |_, session| sender.send(session).unwrap());
+    let mut configuration = builder.build().configure().unwrap();
+    configuration.set_verify_hostname(false);
+    if let Some(session) = offer {
+        // SAFETY: the context that made the session has the same settings as this one.
+        #[allow(unsafe_code)]
+        unsafe {
+            configuration.set_session(session).unwrap();
+        }
+    }
+    let mut stream = configuration
+        .connect(host, handed.peer.try_clone().unwrap())
+        .unwrap();
+    assert!(matches!(handed.answer(), Some(Reply::Connected(_))));
+    let reused = stream.ssl().session_reused();
+    stream.shutdown().unwrap();
+    assert!(rest(&mut handed.clear).is_empty());
+    (receiver.try_iter().last(), reused)
+}
+
+#[test]
+fn one_connection_resumes_the_session_of_another_with_tickets_and_without() {
+    let service = Service::start(Setup::new());
+    let path = format!("{}.example.org", service.setup.certificate().display());
+    identity(&Wish {
+        name: "by-host",
+        ..Wish::default()
+    })
+    .write(path.as_ref());
+    for options in [SslOptions::empty(), SslOptions::NO_TICKET] {
+        for host in ["localhost", "mail.example.org"] {
+            let (session, reused) = resumed(&service, host, options, None);
+            assert!(!reused && session.is_some());
+            let (_, reused) = resumed(&service, host, options, session.as_ref());
+            assert!(reused, "{host} {options:?}");
+        }
+    }
+    // Not under another name.
+    let (session, _) = resumed(&service, "localhost", SslOptions::NO_TICKET, None);
+    assert!(
+        !resumed(
+            &service,
+            "mail.example.org",
+            SslOptions::NO_TICKET,
+            session.as_ref()
+        )
+        .1
+    );
+}
+
+#[test]
+fn two_services_with_one_cache_file_resume_each_others_sessions() {
+    let one = {
+        let mut setup = Setup::new();
+        let cache = setup.directory.path().join("cache");
+        std::fs::write(&cache, "").unwrap();
+        std::fs::set_permissions(&cache, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        setup.set("TLS_CACHEFILE", &cache.to_string_lossy());
+        Service::start(setup)
+    };
+    let other = {
+        let mut setup = Setup::new();
+        for (name, value) in &one.setup.variables {
+            setup.set(name, value);
+        }
+        Service::start(setup)
+    };
+    for options in [SslOptions::empty(), SslOptions::NO_TICKET] {
+        let (session, _) = resumed(&one, "localhost", options, None);
+        assert!(resumed(&other, "localhost", options, session.as_ref()).1);
+    }
+}
+
+#[test]
+fn a_new_revocation_list_counts_at_once() {
+    let mut setup = Setup::new();
+    let authority = identity(&Wish {
+        name: "authority",
+        authority: true,
+        ..Wish::default()
+    });
+    let user = identity(&Wish {
+        name: "user",
+        issuer: Some(&authority),
+        ..Wish::default()
+    });
+    let Some(list) = support::revocation_list(setup.directory.path(), &authority, &user) else {
+        support::skip("no openssl command here");
+        return;
+    };
+    let trust = setup.directory.path().join("trust.pem");
+    let mut pem = authority.certificate.to_pem().unwrap();
+    std::fs::write(&trust, &pem).unwrap();
+    setup.set("TLS_TRUSTCERTS", &trust.to_string_lossy());
+    setup.set("TLS_VERIFYPEER", "REQUIREPEER");
+    let service = Service::start(setup);
+    let served = || {
+        let handed = service.hand_over();
+        let mut builder = client();
+        builder.set_certificate(&user.certificate).unwrap();
+        builder.set_private_key(&user.key).unwrap();
+        let stream = connect(builder, "localhost", handed.peer.try_clone().unwrap());
+        let connected = matches!(handed.answer(), Some(Reply::Connected(_)));
+        drop((stream, handed.peer, handed.clear));
+        connected
+    };
+    assert!(served());
+    pem.extend(list);
+    let new = trust.with_extension("new");
+    std::fs::write(&new, pem).unwrap();
+    std::fs::rename(&new, &trust).unwrap();
+    eventually("the revocation", || !served());
+    assert!(
+        service
+            .log
+            .try_iter()
+            .any(|line| line == "INFO: couriertlsd: TLS_TRUSTCERTS: read again")
+    );
+}
+
+#[test]
+fn the_certificate_of_an_address_is_watched_too_and_days_left_are_said() {
+    let service = Service::start(Setup::new());
+    let path = format!("{}.127.0.0.1", service.setup.certificate().display());
+    assert_eq!(service.common_name("localhost"), "localhost");
+    identity(&Wish {
+        name: "by-address",
+        ..Wish::default()
+    })
+    .write(path.as_ref());
+    eventually("the address's certificate", || {
+        service.common_name("localhost") == "by-address"
+    });
+    let said: Vec<String> = service.log.try_iter().collect();
+    assert!(
+        said[0].starts_with("INFO: couriertlsd: /") && said[0].contains("expires in "),
+        "{said:?}"
+    );
+    identity(&Wish {
+        days: 3,
+        ..Wish::default()
+    })
+    .write(&service.setup.certificate());
+    let mut said = String::new();
+    eventually("a warning", || {
+        said.extend(service.log.try_iter());
+        // Part of the three days has passed already.
+        said.contains("WARN: couriertlsd: /")
+            && (said.contains("expires in 2 days") || said.contains("expires in 3 days"))
+    });
 }
 
 #[test]

@@ -109,6 +109,9 @@ pub fn relay_only() -> Result<(), SandboxError> {
         libc::SYS_fcntl,
         libc::SYS_writev,
         libc::SYS_readv,
+        // The session cache is a file that is open already.
+        libc::SYS_pread64,
+        libc::SYS_pwrite64,
     ])
 }
 

@@ -114,6 +114,71 @@ impl Identity {
     }
 }
 
+/// Gives the identity's certificate its key, which was exchanged, and signs it with that.
+pub(crate) fn sign_anew(identity: &mut Identity) {
+    let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    let name = identity.certificate.subject_name();
+    builder.set_subject_name(name).unwrap();
+    builder.set_issuer_name(name).unwrap();
+    builder.set_pubkey(&identity.key).unwrap();
+    builder
+        .set_not_before(identity.certificate.not_before())
+        .unwrap();
+    builder
+        .set_not_after(identity.certificate.not_after())
+        .unwrap();
+    builder
+        .sign(&identity.key, MessageDigest::sha256())
+        .unwrap();
+    identity.certificate = builder.build();
+}
+
+/// A list in PEM, signed by `authority`, that revokes `bad`; `None` without the openssl command. `directory` gets
+/// files of its own.
+pub(crate) fn revocation_list(
+    directory: &Path,
+    authority: &Identity,
+    bad: &Identity,
+) -> Option<Vec<u8>> {
+    let work = directory.join("revocation");
+    std::fs::create_dir(&work).unwrap();
+    let file = |name: &str| work.join(name);
+    let serial = bad.certificate.serial_number().to_bn().unwrap();
+    std::fs::write(
+        file("index"),
+        format!(
+            "R\t391231235959Z\t250101000000Z\t{}\tunknown\t/CN=user\n",
+            serial.to_hex_str().unwrap()
+        ),
+    )
+    .unwrap();
+    std::fs::write(
+        file("config"),
+        format!(
+            "[ca]\ndefault_ca=ca\n[other]\n[ca]\ndatabase={}\ndefault_md=sha256\ndefault_crl_days=30\n",
+            file("index").display()
+        ),
+    )
+    .unwrap();
+    authority.write(&file("authority"));
+    let output = Command::new("openssl")
+        .args(["ca", "-gencrl", "-config"])
+        .arg(file("config"))
+        .arg("-keyfile")
+        .arg(file("authority"))
+        .arg("-cert")
+        .arg(file("authority"))
+        .output()
+        .ok()?;
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Some(output.stdout)
+}
+
 /// A directory with a certificate, and the variables that a connection's couriertlsd gets.
 pub(crate) struct Setup {
     pub(crate) directory: tempfile::TempDir,
