@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use courier::login::confine::Wanted;
 use courier::maildir::FolderName;
 
 use crate::capability::{append_limit, is_on};
@@ -43,6 +44,8 @@ pub struct Settings {
     pub log_deletions: bool,
     /// `OUTBOX`: name on disk (`.Outbox`) of the folder whose messages are to be sent.
     pub outbox: Option<Vec<u8>>,
+    /// `IMAP_SANDBOX`: whether the session confines itself.
+    pub sandbox: Wanted,
     /// `IMAP_APPENDLIMIT`: octets of the largest message that APPEND takes; `None` for no limit.
     pub append_limit: Option<u64>,
     /// `IMAP_ID_FIELDS`: 1 version, 2 operating system, 4 its release.
@@ -83,6 +86,7 @@ impl Settings {
             log_deletions: filled("IMAP_LOG_DELETIONS")
                 .is_some_and(|value| value.first() != Some(&b'0')),
             outbox: filled("OUTBOX"),
+            sandbox: Wanted::from_setting(bytes("IMAP_SANDBOX").as_deref()),
             append_limit: filled("IMAP_APPENDLIMIT").and_then(|value| append_limit(&value)),
             id_fields: number("IMAP_ID_FIELDS").unwrap_or(0),
         }

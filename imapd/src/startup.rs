@@ -60,6 +60,10 @@ pub fn enter(settings: &Settings, account: &Account, maildir: &Path) -> Result<(
         ));
     }
     courier::login::hook::run(&account.name);
+    if courier::login::confine::session(&account.name, settings.sandbox, &[]).is_err() {
+        let text = "The session cannot be confined";
+        return Err(Refusal::Fatal(format!("{text}: "), text.to_owned()));
+    }
     if settings.sanity_check && !is_ours() {
         let text = "Account's mailbox directory is not owned by the correct uid or gid";
         return Err(Refusal::Fatal(format!("{text}: "), text.to_owned()));

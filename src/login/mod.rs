@@ -12,11 +12,13 @@
 //! - [`parser`]: starting and confining the parser; what a protocol's dialog works with.
 //! - [`monitor`]: the loop that answers the parser. [`monitor::run`] is the whole of a login program.
 //! - [`handover`]: from a good login to the exec of the mail server.
+//! - [`confine`]: what an account's session keeps of the file system and of the kernel.
 //! - [`hook`]: a program that an account runs once at login.
 //! - [`skeleton`]: home directories that are made at the first login.
 //! - [`tls`]: handing the connection to couriertls for STARTTLS and STLS.
 //! - [`logline`]: log lines, word for word.
 
+pub mod confine;
 pub mod environment;
 pub mod handover;
 pub mod hook;

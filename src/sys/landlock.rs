@@ -5,6 +5,7 @@
 //! must not do this.
 
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -59,34 +60,101 @@ pub(super) fn version() -> io::Result<i64> {
     Ok(Errno::result(version)?)
 }
 
+/// A set of rules that handles everything and allows nothing yet.
+#[derive(Debug)]
+pub(super) struct Ruleset {
+    descriptor: OwnedFd,
+    /// The rights over files that this kernel knows.
+    handled: u64,
+}
+
+/// What of the kernel's scopes a ruleset forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Abstract UNIX sockets of processes outside, and signals to them.
+    Everything,
+    /// Abstract UNIX sockets alone.
+    Sockets,
+}
+
+/// struct landlock_path_beneath_attr.
+#[repr(C, packed)]
+struct PathBeneath {
+    allowed_access: u64,
+    parent_fd: i32,
+}
+
+impl Ruleset {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// ENOSYS or EOPNOTSUPP where the kernel has no Landlock.
+    pub(super) fn new(scope: Scope) -> io::Result<Self> {
+        let (mut attributes, size) = everything(version()?);
+        if scope == Scope::Sockets {
+            attributes.scoped &= 1;
+        }
+        // SAFETY: the pointer is to a structure that is at least `size` octets long and outlives the call.
+        let ruleset = unsafe {
+            libc::syscall(
+                libc::SYS_landlock_create_ruleset,
+                &raw const attributes,
+                size,
+                0_u32,
+            )
+        };
+        let ruleset = i32::try_from(Errno::result(ruleset)?).map_err(|_| Errno::EBADF)?;
+        Ok(Self {
+            // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
+            descriptor: unsafe { OwnedFd::from_raw_fd(ruleset) },
+            handled: attributes.handled_access_fs,
+        })
+    }
+
+    /// Allows `rights` (linux/landlock.h), as far as this kernel knows them, on a file or below a directory.
+    ///
+    /// # Errors
+    /// EINVAL for rights over directories on a file.
+    pub(super) fn allow(&self, place: &OwnedFd, rights: u64) -> io::Result<()> {
+        let rule = PathBeneath {
+            allowed_access: rights & self.handled,
+            parent_fd: place.as_raw_fd(),
+        };
+        // SAFETY: `rule` is what LANDLOCK_RULE_PATH_BENEATH (1) says and outlives the call.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_landlock_add_rule,
+                self.descriptor.as_raw_fd(),
+                1_u32,
+                &raw const rule,
+                0_u32,
+            )
+        };
+        Errno::result(result)?;
+        Ok(())
+    }
+
+    /// Holds this process, and all that it may start, to the rules. Descriptors that are open stay usable.
+    ///
+    /// # Errors
+    /// Those of landlock_restrict_self(2).
+    pub(super) fn enforce(self) -> io::Result<()> {
+        nix::sys::prctl::set_no_new_privs()?;
+        let ruleset = self.descriptor.as_raw_fd();
+        // SAFETY: the ruleset is an open descriptor; no memory is read.
+        let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0_u32) };
+        Errno::result(result)?;
+        Ok(())
+    }
+}
+
 /// Forbids this process, and all that it may start, to open or change anything in the file system, to make TCP
 /// connections, and to reach processes outside. Descriptors that are open stay usable.
 ///
 /// # Errors
 /// ENOSYS or EOPNOTSUPP where the kernel has no Landlock; nothing has changed then.
 pub(super) fn forbid_everything() -> io::Result<()> {
-    let version = version()?;
-    let (attributes, size) = everything(version);
-    // SAFETY: the pointer is to a structure that is at least `size` octets long and outlives the call.
-    let ruleset = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            &raw const attributes,
-            size,
-            0_u32,
-        )
-    };
-    let ruleset = Errno::result(ruleset)?;
-    nix::sys::prctl::set_no_new_privs()?;
-    // SAFETY: the ruleset is the descriptor made above.
-    let restricted = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0_u32) };
-    let result = Errno::result(restricted);
-    if let Ok(number) = i32::try_from(ruleset) {
-        // SAFETY: the descriptor was made above and nobody else knows of it.
-        unsafe { libc::close(number) };
-    }
-    result?;
-    Ok(())
+    Ruleset::new(Scope::Everything)?.enforce()
 }
 
 #[cfg(test)]

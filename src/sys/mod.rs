@@ -1,5 +1,6 @@
 //! The one place for unsafe code in this crate; everything exported is safe to call.
 
+pub mod confine;
 pub mod dir;
 pub mod endpoint;
 pub mod fd;

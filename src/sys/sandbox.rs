@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, setrlimit};
 /// Why a process could not be confined; the caller logs it and goes on, unless the administrator requires it.
 #[derive(Debug)]
 pub enum SandboxError {
-    /// The kernel or this processor architecture has no seccomp filters.
+    /// The kernel or this processor architecture cannot do it.
     Unsupported(String),
     /// The named call failed.
     Call(&'static str, io::Error),
@@ -19,7 +19,7 @@ pub enum SandboxError {
 impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unsupported(why) => write!(f, "no seccomp filter: {why}"),
+            Self::Unsupported(why) => f.write_str(why),
             Self::Call(call, error) => write!(f, "{call}: {error}"),
         }
     }
@@ -184,10 +184,12 @@ mod filter {
     }
 
     pub(super) fn install(also: &[libc::c_long]) -> Result<(), SandboxError> {
-        let program =
-            program(also).map_err(|error| SandboxError::Unsupported(error.to_string()))?;
-        seccompiler::apply_filter(&program)
-            .map_err(|error| SandboxError::Unsupported(error.to_string()))
+        let program = program(also).map_err(|error| unsupported(&error.to_string()))?;
+        seccompiler::apply_filter(&program).map_err(|error| unsupported(&error.to_string()))
+    }
+
+    fn unsupported(why: &str) -> SandboxError {
+        SandboxError::Unsupported(format!("no seccomp filter: {why}"))
     }
 }
 
@@ -204,7 +206,7 @@ mod filter {
 
     pub(super) fn install(_also: &[libc::c_long]) -> Result<(), SandboxError> {
         Err(SandboxError::Unsupported(format!(
-            "not written for {}",
+            "no seccomp filter: not written for {}",
             std::env::consts::ARCH
         )))
     }

@@ -9,6 +9,7 @@
 
 mod badinput;
 mod client;
+mod confine;
 mod fetch;
 mod flags;
 mod folders;

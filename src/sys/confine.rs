@@ -1,0 +1,317 @@
+//! Confining a process that serves one account for good: Landlock takes away the file system but for named places, a
+//! seccomp filter the system calls that serving mail never needs. Both last until the process ends and bind whatever
+//! it might start, so nothing is started afterwards.
+//!
+//! The first version of Landlock is not used: it forbids every rename from one directory to another, and those are
+//! what a maildir is made of.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::landlock::{self, Ruleset, Scope};
+use super::sandbox::SandboxError;
+
+/// What may be done below a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read, write, make and remove files and directories, and move them between places of this kind. Neither
+    /// execute, nor make links, devices or sockets.
+    Change,
+    /// Read files and list directories.
+    Read,
+    /// Read this one file.
+    ReadFile,
+}
+
+/// A part of the file system that stays reachable.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// A directory with all below it, or a file; links in it are followed now, once.
+    pub path: &'a Path,
+    /// What may be done there.
+    pub access: Access,
+}
+
+// Rights of the kernel's interface (linux/landlock.h).
+const WRITE_FILE: u64 = 1 << 1;
+const READ_FILE: u64 = 1 << 2;
+const READ_DIR: u64 = 1 << 3;
+const REMOVE_DIR: u64 = 1 << 4;
+const REMOVE_FILE: u64 = 1 << 5;
+const MAKE_DIR: u64 = 1 << 7;
+const MAKE_REG: u64 = 1 << 8;
+const REFER: u64 = 1 << 13;
+const TRUNCATE: u64 = 1 << 14;
+
+impl Access {
+    fn rights(self) -> u64 {
+        match self {
+            Self::Change => {
+                WRITE_FILE
+                    | READ_FILE
+                    | READ_DIR
+                    | REMOVE_DIR
+                    | REMOVE_FILE
+                    | MAKE_DIR
+                    | MAKE_REG
+                    | REFER
+                    | TRUNCATE
+            }
+            Self::Read => READ_FILE | READ_DIR,
+            Self::ReadFile => READ_FILE,
+        }
+    }
+}
+
+/// Takes away the file system but for `places`, and TCP and abstract sockets where the kernel can. Descriptors that
+/// are open stay as they are. `missing` gets each place that cannot be opened; it is left out.
+///
+/// # Errors
+/// [`SandboxError`] if the kernel cannot do it; nothing is taken away then, but for new privileges.
+pub fn files(
+    places: &[Place<'_>],
+    mut missing: impl FnMut(&Path, io::Error),
+) -> Result<(), SandboxError> {
+    if landlock::version().is_ok_and(|version| version < 2) {
+        let why = "this kernel's Landlock forbids all renames between directories";
+        return Err(SandboxError::Unsupported(why.to_owned()));
+    }
+    let rules = Ruleset::new(Scope::Sockets)
+        .map_err(|error| SandboxError::Call("landlock_create_ruleset", error))?;
+    for place in places {
+        match open(place) {
+            Ok(opened) => rules
+                .allow(&opened, place.access.rights())
+                .map_err(|error| SandboxError::Call("landlock_add_rule", error))?,
+            Err(error) => missing(place.path, error),
+        }
+    }
+    rules
+        .enforce()
+        .map_err(|error| SandboxError::Call("landlock_restrict_self", error))
+}
+
+fn open(place: &Place<'_>) -> io::Result<OwnedFd> {
+    use nix::fcntl::OFlag;
+    let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    if place.access != Access::ReadFile {
+        flags |= OFlag::O_DIRECTORY;
+    }
+    let path = CString::new(place.path.as_os_str().as_bytes())?;
+    Ok(nix::fcntl::open(
+        path.as_c_str(),
+        flags,
+        nix::sys::stat::Mode::empty(),
+    )?)
+}
+
+/// Forbids system calls that a server which only reads and writes files and talks over descriptors it has never
+/// makes: starting programs and processes, sockets, looking into other processes, signals to them (but for asking
+/// whether they are there), and what only administrators need. They fail with EPERM.
+///
+/// # Errors
+/// [`SandboxError`] when the kernel or the architecture has no filters; nothing has changed then, but for new
+/// privileges.
+pub fn calls() -> Result<(), SandboxError> {
+    filter::install()
+}
+
+/// Makes the process invisible to debuggers of its uid and to core dumps.
+///
+/// # Errors
+/// Never seen.
+pub fn hide() -> Result<(), SandboxError> {
+    nix::sys::prctl::set_dumpable(false)
+        .map_err(|errno| SandboxError::Call("PR_SET_DUMPABLE", errno.into()))
+}
+
+#[cfg(all(
+    target_endian = "little",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
+))]
+mod filter {
+    use super::SandboxError;
+    use nix::errno::Errno;
+
+    /// AUDIT_ARCH of this program: a call by another convention has other numbers.
+    const ARCHITECTURE: u32 = if cfg!(target_arch = "x86_64") {
+        0xc000_003e
+    } else if cfg!(target_arch = "aarch64") {
+        0xc000_00b7
+    } else {
+        0xc000_00f3
+    };
+
+    /// Fewer than 200: jumps in the filter are at most 255 long.
+    const DENIED: &[libc::c_long] = &[
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_clone,
+        libc::SYS_clone3,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_fork,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_vfork,
+        libc::SYS_socket,
+        libc::SYS_socketpair,
+        libc::SYS_connect,
+        libc::SYS_bind,
+        libc::SYS_listen,
+        libc::SYS_accept,
+        libc::SYS_accept4,
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_pidfd_open,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_pidfd_send_signal,
+        libc::SYS_kcmp,
+        libc::SYS_rt_sigqueueinfo,
+        libc::SYS_io_uring_setup,
+        libc::SYS_bpf,
+        libc::SYS_perf_event_open,
+        libc::SYS_userfaultfd,
+        libc::SYS_memfd_create,
+        libc::SYS_keyctl,
+        libc::SYS_add_key,
+        libc::SYS_request_key,
+        libc::SYS_mount,
+        libc::SYS_umount2,
+        libc::SYS_open_tree,
+        libc::SYS_move_mount,
+        libc::SYS_fsopen,
+        libc::SYS_pivot_root,
+        libc::SYS_chroot,
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_personality,
+        libc::SYS_open_by_handle_at,
+        libc::SYS_mknodat,
+        libc::SYS_symlinkat,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_mknod,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_symlink,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_modify_ldt,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_ioperm,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_iopl,
+        libc::SYS_init_module,
+        libc::SYS_finit_module,
+        libc::SYS_delete_module,
+        libc::SYS_kexec_load,
+        libc::SYS_reboot,
+        libc::SYS_swapon,
+        libc::SYS_swapoff,
+        libc::SYS_acct,
+        libc::SYS_settimeofday,
+        libc::SYS_clock_settime,
+        libc::SYS_sethostname,
+        libc::SYS_setdomainname,
+        libc::SYS_quotactl,
+        libc::SYS_syslog,
+    ];
+
+    // Offsets in `struct seccomp_data`.
+    const NUMBER: u32 = 0;
+    const ARCH: u32 = 4;
+    /// The low half of the second argument.
+    const SECOND: u32 = 24;
+
+    // Instructions: load a word; jump if equal, if at least; return.
+    const LOAD: u16 = 0x20;
+    const IF_EQUAL: u16 = 0x15;
+    const IF_AT_LEAST: u16 = 0x35;
+    const RETURN: u16 = 0x06;
+
+    /// System calls of the x32 convention have this bit.
+    const OTHER_CONVENTION: u32 = 0x4000_0000;
+
+    fn program() -> Vec<libc::sock_filter> {
+        // Behind the list: three instructions about kill, then ALLOW, then DENY.
+        let to_deny =
+            |at: usize, length: usize| u8::try_from(length - 1 - at - 1).unwrap_or(u8::MAX);
+        let length = 4 + DENIED.len() + 5;
+        let mut program = Vec::with_capacity(length);
+        let mut push = |code: u16, jt: u8, jf: u8, k: u32| {
+            program.push(libc::sock_filter { code, jt, jf, k });
+        };
+        push(LOAD, 0, 0, ARCH);
+        push(IF_EQUAL, 0, to_deny(1, length), ARCHITECTURE);
+        push(LOAD, 0, 0, NUMBER);
+        push(IF_AT_LEAST, to_deny(3, length), 0, OTHER_CONVENTION);
+        for (index, &number) in DENIED.iter().enumerate() {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            push(IF_EQUAL, to_deny(4 + index, length), 0, number);
+        }
+        let kill = u32::try_from(libc::SYS_kill).unwrap_or(u32::MAX);
+        push(IF_EQUAL, 0, 2, kill);
+        push(LOAD, 0, 0, SECOND);
+        push(IF_EQUAL, 0, 1, 0);
+        push(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW);
+        let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+        push(RETURN, 0, 0, refuse);
+        program
+    }
+
+    pub(super) fn install() -> Result<(), SandboxError> {
+        nix::sys::prctl::set_no_new_privs()
+            .map_err(|errno| SandboxError::Call("PR_SET_NO_NEW_PRIVS", errno.into()))?;
+        let mut program = program();
+        let length = libc::c_ushort::try_from(program.len()).unwrap_or(0);
+        let filter = libc::sock_fprog {
+            len: length,
+            filter: program.as_mut_ptr(),
+        };
+        // Before Linux 5.16 a filter turns speculation off for the whole process unless told not to.
+        let mut flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+        loop {
+            // SAFETY: `filter` and the program it points to live across the call, and `len` is its length.
+            let result = unsafe {
+                libc::syscall(
+                    libc::SYS_seccomp,
+                    libc::SECCOMP_SET_MODE_FILTER,
+                    flags,
+                    &raw const filter,
+                )
+            };
+            match Errno::result(result) {
+                Err(Errno::EINVAL) if flags != 0 => flags = 0,
+                Err(Errno::ENOSYS | Errno::EINVAL) => {
+                    let why = "this kernel has no seccomp filters".to_owned();
+                    return Err(SandboxError::Unsupported(why));
+                }
+                Err(errno) => return Err(SandboxError::Call("seccomp", errno.into())),
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+}
+
+#[cfg(not(all(
+    target_endian = "little",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
+)))]
+mod filter {
+    use super::SandboxError;
+
+    pub(super) fn install() -> Result<(), SandboxError> {
+        Err(SandboxError::Unsupported(format!(
+            "not written for {}",
+            std::env::consts::ARCH
+        )))
+    }
+}
