@@ -1,5 +1,6 @@
 //! COPY and MOVE (architecture 4.3): within one file system a copy is a hard link if the file is what a fresh one
-//! would be; otherwise the bytes are copied. MOVE copies, then unlinks; nothing is ever overwritten.
+//! would be, as far as anybody can tell: in a directory that only its owner may enter, what a file grants to others
+//! means nothing (deliverers make 0600, a session with the usual umask 0644). Otherwise the bytes are copied. MOVE copies, then unlinks; nothing is ever overwritten.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -62,6 +63,27 @@ struct Prepared {
 enum Place {
     Tmp(Vec<u8>),
     Link { in_new: bool, name: Vec<u8> },
+}
+
+/// What a fresh message file of a folder looks like.
+#[derive(Debug, Clone, Copy)]
+struct Fresh {
+    look: Look,
+    /// Only the owner of that file can get at what is in the folder.
+    private: bool,
+}
+
+impl Fresh {
+    /// True if a link to the file that looks like this serves as a fresh file would.
+    fn is_like(&self, file: &Look) -> bool {
+        const OTHERS: u32 = 0o077;
+        let ignored = if self.private { OTHERS } else { 0 };
+        let plain = |look: &Look| Look {
+            mode: look.mode & !ignored,
+            ..*look
+        };
+        plain(&self.look) == plain(file)
+    }
 }
 
 /// Type, mode, owner and group of a message file, and its device.
@@ -185,8 +207,9 @@ impl Folder {
         let mut prepared: Vec<Prepared> = Vec::with_capacity(indexes.len());
         let result = to.fresh_look().and_then(|look| {
             let look = by_link.then_some(look);
+            let unique = TmpName::new("", &to.options().host);
             for &index in indexes {
-                match self.prepare_one(snapshot, index, to, keep, look) {
+                match self.prepare_one(snapshot, index, to, keep, look, &unique) {
                     Ok(one) => prepared.push(one),
                     Err(error) if error.kind() == ErrorKind::Gone => missing.push(index),
                     Err(error) => return Err(error),
@@ -217,42 +240,42 @@ impl Folder {
         index: usize,
         to: &Self,
         keep: Keep,
-        link_if: Option<Look>,
+        link_if: Option<Fresh>,
+        unique: &TmpName,
     ) -> Result<Prepared> {
         let gone = || Error::new(ErrorKind::Gone, "copy", self.inner.cur.path());
         let message = *snapshot.get(index).ok_or_else(gone)?;
         let name = snapshot.name(&message);
         // What the name says is a regular file like a fresh one: no need to open it.
         let alike = match link_if {
-            Some(look) if !message.is_gone() && !message.is_unlocated() => self
+            Some(fresh) if !message.is_gone() && !message.is_unlocated() => self
                 .inner
                 .place(&message)
                 .stat(name)?
-                .filter(|stat| Look::of(stat) == look),
+                .filter(|stat| fresh.is_like(&Look::of(stat))),
             _ => None,
         };
         let (message, base, place) = match alike {
             Some(stat) => {
                 let size = u64::try_from(stat.st_size).unwrap_or(0);
-                let unique = TmpName::new("", &to.options().host);
                 let place = Place::Link {
                     in_new: message.is_in_new(),
                     name: name.to_vec(),
                 };
                 (
                     message,
-                    unique.message(stat.st_dev, stat.st_ino, size),
+                    unique.another().message(stat.st_dev, stat.st_ino, size),
                     place,
                 )
             }
             None => {
                 let opened = self.open_message(snapshot, index)?;
                 let message = *snapshot.get(index).ok_or_else(gone)?;
-                if let Some(look) = link_if {
+                if let Some(fresh) = link_if {
                     // Found under another name: look at that one.
                     let renamed = self.inner.place(&message).stat(snapshot.name(&message))?;
-                    if renamed.is_some_and(|stat| Look::of(&stat) == look) {
-                        return self.prepare_one(snapshot, index, to, keep, link_if);
+                    if renamed.is_some_and(|stat| fresh.is_like(&Look::of(&stat))) {
+                        return self.prepare_one(snapshot, index, to, keep, link_if, unique);
                     }
                 }
                 let (base, tmp) = to.copy_bytes(opened.file)?;
@@ -330,13 +353,19 @@ impl Folder {
     }
 
     /// What a fresh message file of this folder looks like, by making one.
-    fn fresh_look(&self) -> Result<Look> {
+    fn fresh_look(&self) -> Result<Fresh> {
         let tmp = &self.inner.tmp;
         let (unique, file) = tmp.create_unique("", &self.options().host, 0o666)?;
         let stat =
             fstat(&file).map_err(|errno| Error::io("stat", &tmp.path_of(&unique.tmp()), errno));
         tmp.remove(&unique.tmp())?;
-        Ok(Look::of(&stat?))
+        let look = Look::of(&stat?);
+        let cur = &self.inner.cur;
+        let dir = fstat(cur).map_err(|errno| Error::io("stat", cur.path(), errno))?;
+        Ok(Fresh {
+            look,
+            private: dir.st_uid == look.uid && dir.st_mode & 0o077 == 0,
+        })
     }
 
     fn file_prepared(

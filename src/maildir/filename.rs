@@ -161,6 +161,16 @@ impl TmpName {
         }
     }
 
+    /// Another name of the same moment, for making many at a time.
+    pub(crate) fn another(&self) -> Self {
+        let count = COUNTER.fetch_add(1, Atomic::Relaxed);
+        Self {
+            unique: count.to_string(),
+            host: self.host.clone(),
+            ..*self
+        }
+    }
+
     /// The name in `tmp`.
     pub(crate) fn tmp(&self) -> Vec<u8> {
         let Self {
@@ -227,6 +237,17 @@ mod tests {
         assert_eq!(stored_size(b"x,S=1,W=2,S=33,S=:2,S=9"), Some(33));
         assert_eq!(stored_size(b"x,S=99999999999999999999999"), None);
         assert_eq!(identity(b"x,S=12,W=5:2,"), b"x,W=5");
+    }
+
+    #[test]
+    fn names_made_together_differ() {
+        let first = TmpName::new("", "host");
+        let mut names: Vec<Vec<u8>> = (0..50).map(|_| first.another().message(1, 2, 3)).collect();
+        names.push(first.message(1, 2, 3));
+        names.push(TmpName::new("", "host").message(1, 2, 3));
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 52);
     }
 
     #[test]

@@ -137,8 +137,27 @@ impl KeywordTable {
             .any(|name| name.eq_ignore_ascii_case(keyword))
     }
 
+    /// The set of exactly these keywords, if there is one already.
+    pub(crate) fn find<'a>(&self, names: impl Iterator<Item = &'a [u8]>) -> Option<KeywordSet> {
+        let mut ids = Vec::new();
+        for name in names {
+            ids.push(*self.ids.get(name.to_ascii_lowercase().as_slice())?);
+        }
+        ids.sort_unstable();
+        match ids.is_empty() {
+            true => Some(KeywordSet::EMPTY),
+            false => self.set_ids.get(ids.as_slice()).copied().map(KeywordSet),
+        }
+    }
+
     /// The keywords of all these sets, each once, in order of first appearance in the table.
     pub(crate) fn in_use(&self, sets: impl Iterator<Item = KeywordSet>) -> Vec<&[u8]> {
+        let ids = self.ids_in_use(sets);
+        ids.into_iter().map(|id| self.name(id)).collect()
+    }
+
+    /// As [`Self::in_use`], their numbers.
+    pub(crate) fn ids_in_use(&self, sets: impl Iterator<Item = KeywordSet>) -> Vec<u32> {
         let mut used_sets = vec![false; self.sets.len() + 1];
         for set in sets {
             if let Some(used) = usize::try_from(set.0)
@@ -161,11 +180,10 @@ impl KeywordTable {
                 }
             }
         }
-        self.names
-            .iter()
+        (0_u32..)
             .zip(used)
             .filter(|(_, used)| *used)
-            .map(|(name, _)| &**name)
+            .map(|(id, _)| id)
             .collect()
     }
 }

@@ -1,7 +1,8 @@
 //! What is remembered of a folder's messages between sessions: the message cache, asked by position in a snapshot.
 //!
 //! A hit costs no system call: the file's name and inode are known from the listing, its size from its name. Where
-//! the name promises no size (`,S=`, which our own deliveries have) it costs a stat, which then is most of the cost.
+//! the name promises no size (`,S=`, which our own deliveries have) the first one costs a stat; from then on the size
+//! is remembered in the view and in the folder index.
 //! Nothing in here ever fails a command. Somebody else's folder has no memory: what that owner could have written into the
 //! file would go to the client as it is.
 
@@ -100,12 +101,17 @@ impl Memory {
     pub fn get(
         &mut self,
         folder: &Folder,
-        snapshot: &Snapshot,
+        snapshot: &mut Snapshot,
         index: usize,
     ) -> Option<Record<'_>> {
         let cache = self.cache()?;
-        let message = snapshot.get(index)?;
-        let key = key(folder, snapshot, message, None)?;
+        let mut message = *snapshot.get(index)?;
+        if snapshot.promised_size(&message).is_none() {
+            let (inode, attributes) = look(folder, snapshot, &message)?;
+            snapshot.note_size(index, inode, attributes.size);
+            message = *snapshot.get(index)?;
+        }
+        let key = key(snapshot, &message, None)?;
         cache.get(&key)
     }
 
@@ -113,8 +119,7 @@ impl Memory {
     /// certainly the file that the snapshot means.
     pub fn add(
         &mut self,
-        folder: &Folder,
-        snapshot: &Snapshot,
+        snapshot: &mut Snapshot,
         index: usize,
         opened: (u64, u64),
         fields: &[(Field, &[u8])],
@@ -122,9 +127,11 @@ impl Memory {
         let Some(cache) = self.cache() else {
             return;
         };
+        let (size, inode) = opened;
+        snapshot.note_size(index, inode, size);
         let key = snapshot
             .get(index)
-            .and_then(|message| key(folder, snapshot, message, Some(opened)));
+            .and_then(|message| key(snapshot, message, Some(opened)));
         let Some(key) = key else {
             return;
         };
@@ -183,7 +190,6 @@ impl Memory {
 /// The name of a message in the cache; `None` if it cannot be told which file it is. `opened` is size and inode of the
 /// file that was opened for it.
 fn key<'a>(
-    folder: &Folder,
     snapshot: &'a Snapshot,
     message: &Message,
     opened: Option<(u64, u64)>,
@@ -192,18 +198,14 @@ fn key<'a>(
         return None;
     }
     let name = snapshot.name(message);
-    let promised = filename::stored_size(name);
-    let size = match (opened, promised) {
+    let size = match (opened, filename::stored_size(name)) {
         (Some((size, inode)), promised) => {
             let same = Message::fold_inode(inode) == message.inode()
                 && promised.is_none_or(|promised| promised == size);
             same.then_some(size)?
         }
         (None, Some(size)) => size,
-        (None, None) => {
-            let (inode, attributes) = look(folder, snapshot, message)?;
-            (Message::fold_inode(inode) == message.inode()).then_some(attributes.size)?
-        }
+        (None, None) => message.known_size()?,
     };
     Some(Key {
         base: filename::base(name),

@@ -45,6 +45,7 @@ mod modseq;
 mod name;
 mod options;
 mod purge;
+mod roll;
 mod root;
 mod scan;
 mod sizelist;

@@ -23,6 +23,7 @@ use super::keywords::KeywordSet;
 use super::listing::{Listing, Matched, entry};
 use super::lock::Lock;
 use super::purge;
+use super::roll::Trust;
 use super::snapshot::{Diff, FolderStamps, Hidden, Message, Snapshot};
 use super::uiddb::{Found, UidDb};
 use crate::sys::log::{Level, log};
@@ -98,7 +99,7 @@ impl<'a> Session<'a> {
     /// UIDs whose files are there although this session has seen the message leave, or removed it itself: they
     /// must not come back under these UIDs.
     fn returned(&self, db: &UidDb, matched: &Matched) -> BTreeSet<u32> {
-        let highest = self.previous.map_or(0, |previous| previous.highest);
+        let highest = self.previous.map_or(0, Snapshot::highest_shown);
         let mut before = self.messages().iter().peekable();
         matched
             .uids(db, true)
@@ -134,7 +135,7 @@ impl Folder {
         if mode == Mode::ReadWrite {
             purge::tmp(&self.inner);
         }
-        if let Some(mut view) = index::load(&self.inner, &self.stamps()?) {
+        if let Some(mut view) = index::load(self, &self.stamps()?, index::LATE) {
             view.read_only = mode == Mode::ReadOnly;
             return Ok(view);
         }
@@ -175,9 +176,18 @@ impl Folder {
             self.save_index(snapshot);
             return Ok(Diff::default());
         }
-        self.attend(snapshot);
-        if let Some(diff) = self.follow(snapshot)? {
-            return Ok(diff);
+        match snapshot.messages.trust() {
+            Trust::Full => {
+                self.attend(snapshot);
+                if let Some(diff) = self.follow(snapshot)? {
+                    return Ok(diff);
+                }
+            }
+            Trust::Doubtful => {}
+            Trust::Lost => {
+                let path = self.inner.dir.path();
+                return Err(Error::new(ErrorKind::Recreated, "rescan", path));
+            }
         }
         let mode = if snapshot.read_only {
             Mode::ReadOnly
@@ -209,7 +219,10 @@ impl Folder {
     /// # Errors
     /// Directories that cannot be looked at.
     pub fn is_changed(&self, snapshot: &Snapshot) -> Result<bool> {
-        if !snapshot.settled || snapshot.hidden.is_some() {
+        if !snapshot.settled
+            || snapshot.hidden.is_some()
+            || snapshot.messages.trust() != Trust::Full
+        {
             return Ok(true);
         }
         if snapshot.stamps != Some(self.stamps()?) {
@@ -229,10 +242,10 @@ impl Folder {
         })
     }
 
-    fn collect(&self, mode: Mode, previous: Option<&Snapshot>) -> Result<Snapshot> {
+    pub(crate) fn collect(&self, mode: Mode, previous: Option<&Snapshot>) -> Result<Snapshot> {
         let gone: BTreeSet<u32> = previous
             .into_iter()
-            .flat_map(|previous| &previous.messages)
+            .flat_map(Snapshot::messages)
             .filter(|message| message.is_gone())
             .map(Message::uid)
             .collect();
@@ -497,6 +510,9 @@ impl Folder {
                     let mut message = Message::new(uid, filename::flags(name));
                     message.set_in_new(listed.in_new);
                     message.set_inode(listed.inode);
+                    if let Some(before) = before {
+                        message.learn(before);
+                    }
                     message.set_recent(
                         before.is_some_and(Message::is_recent)
                             || listed.in_new
@@ -525,7 +541,7 @@ impl Folder {
             .messages
             .last()
             .map_or(0, Message::uid)
-            .max(session.previous.map_or(0, |previous| previous.highest));
+            .max(session.previous.map_or(0, Snapshot::highest_shown));
         // Keyword numbers must mean the same in both views.
         if let Some(previous) = session.previous {
             view.table = previous.table.clone();

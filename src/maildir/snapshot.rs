@@ -12,7 +12,9 @@ use super::files::Stamp;
 use super::flags::Flags;
 use super::keywords::{KeywordSet, KeywordTable};
 use super::modseq::Modseqs;
+use super::roll::{Held, Names, Roll, Trust};
 use super::witness::Witness;
+use crate::sys::map::Map;
 
 /// One message of a [`Snapshot`]. Its position there plus one is its IMAP sequence number.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,8 @@ pub struct Message {
     name: u32,
     /// Of the file as a listing gave it, folded to half its length; 0 if not known.
     inode: u32,
+    /// Octets of the file as it was last looked at, for names that do not say; 0 if not known.
+    size: u32,
     keywords: KeywordSet,
     flags: Flags,
     state: u8,
@@ -42,24 +46,26 @@ impl Message {
             uid,
             name: 0,
             inode: 0,
+            size: 0,
             keywords: KeywordSet::EMPTY,
             flags,
             state: 0,
         }
     }
 
-    /// A message as the folder index has it; `name` is its place in the arena.
+    /// A message as the folder index has it; `name` is its place in the arena, `file` its inode and size as remembered.
     pub(crate) fn restored(
         uid: u32,
         name: u32,
-        inode: u32,
+        file: (u32, u32),
         keywords: KeywordSet,
         flags: Flags,
     ) -> Self {
         Self {
             uid,
             name,
-            inode,
+            inode: file.0,
+            size: file.1,
             keywords,
             flags,
             state: 0,
@@ -130,6 +136,27 @@ impl Message {
         self.inode = Self::fold_inode(inode);
     }
 
+    /// The number of octets that was remembered; `None` if there is none or it is too large to remember.
+    pub(crate) fn known_size(&self) -> Option<u64> {
+        (self.size > 0).then_some(u64::from(self.size))
+    }
+
+    /// As it is kept in the folder index.
+    pub(crate) fn size_word(&self) -> u32 {
+        self.size
+    }
+
+    fn set_size(&mut self, size: u64) {
+        self.size = u32::try_from(size).unwrap_or(0);
+    }
+
+    /// Remembers what `before`, an earlier view's, knows of the same file.
+    pub(crate) fn learn(&mut self, before: &Self) {
+        if before.inode == self.inode && self.inode != 0 {
+            self.size = before.size;
+        }
+    }
+
     pub(crate) fn has_news(&self) -> bool {
         self.state & NEWS != 0
     }
@@ -173,10 +200,8 @@ pub(crate) struct FolderStamps {
 pub struct Snapshot {
     pub(crate) uid_validity: u32,
     pub(crate) uid_next: u32,
-    pub(crate) messages: Vec<Message>,
-    /// NUL-terminated names.
-    names: Vec<u8>,
-    /// Bytes of `names` that no message refers to any more.
+    pub(crate) messages: Roll,
+    /// Octets of the names in memory that no message refers to any more.
     waste: usize,
     pub(crate) table: KeywordTable,
     pub(crate) hidden: Option<Hidden>,
@@ -188,6 +213,8 @@ pub struct Snapshot {
     pub(crate) highest: u32,
     /// The folder index has been made of this view, or this view of it.
     pub(crate) indexed: bool,
+    /// Sizes are known that the folder index does not have.
+    pub(crate) sized: bool,
     /// The index is not written again before this.
     pub(crate) index_rests: Option<Instant>,
     /// The UID database has entries of messages that are not in here.
@@ -208,8 +235,7 @@ impl Snapshot {
         Self {
             uid_validity,
             uid_next: 1,
-            messages: Vec::new(),
-            names: Vec::new(),
+            messages: Roll::default(),
             waste: 0,
             table: KeywordTable::default(),
             hidden: None,
@@ -218,6 +244,7 @@ impl Snapshot {
             read_only,
             highest: 0,
             indexed: false,
+            sized: false,
             index_rests: None,
             surplus: false,
             witness: None,
@@ -228,20 +255,27 @@ impl Snapshot {
         }
     }
 
-    /// A view as the folder index has it. `uids`: UIDVALIDITY and UIDNEXT. `names` are NUL-terminated.
-    pub(crate) fn restored(
-        uids: (u32, u32),
-        messages: Vec<Message>,
-        names: Vec<u8>,
-        table: KeywordTable,
-    ) -> Self {
+    /// A view as the folder index has it. `uids`: UIDVALIDITY, UIDNEXT, and the highest UID in it.
+    pub(crate) fn restored(uids: (u32, u32, u32), messages: Roll, table: KeywordTable) -> Self {
         let mut view = Self::new(uids.0, false);
         view.uid_next = uids.1;
-        view.highest = messages.last().map_or(0, Message::uid);
+        view.highest = uids.2;
         view.messages = messages;
-        view.names = names;
         view.table = table;
         view
+    }
+
+    /// Highest UID ever shown to this session.
+    pub(crate) fn highest_shown(&self) -> u32 {
+        if self.messages.trust() == Trust::Full {
+            return self.highest;
+        }
+        // The index that it came from was wrong.
+        let mut located = self
+            .messages
+            .iter()
+            .filter(|message| !message.is_unlocated());
+        located.next_back().map_or(0, Message::uid)
     }
 
     /// UIDVALIDITY, never 0.
@@ -261,12 +295,12 @@ impl Snapshot {
 
     /// Number of messages (EXISTS).
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.messages.count()
     }
 
     /// True if there are no messages.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.messages.count() == 0
     }
 
     /// The message at `index` (sequence number − 1).
@@ -290,6 +324,10 @@ impl Snapshot {
 
     /// Number of `\Recent` messages.
     pub fn recent(&self) -> usize {
+        if self.messages.summary().is_some() {
+            // What an index is made of has been seen by the session that made it.
+            return 0;
+        }
         self.messages
             .iter()
             .filter(|message| message.is_recent())
@@ -298,6 +336,9 @@ impl Snapshot {
 
     /// Index of the first message without `\Seen`.
     pub fn first_unseen(&self) -> Option<usize> {
+        if let Some(summary) = self.messages.summary() {
+            return summary.first_unseen;
+        }
         self.messages
             .iter()
             .position(|message| !message.flags.contains(Flags::SEEN))
@@ -320,6 +361,10 @@ impl Snapshot {
 
     /// Every keyword that some message has, each once, in order of first appearance.
     pub fn keywords_in_use(&self) -> Vec<&[u8]> {
+        if let Some(summary) = self.messages.summary() {
+            let ids = summary.keywords.iter();
+            return ids.map(|id| self.table.name(*id)).collect();
+        }
         let sets = self.messages.iter().map(|message| message.keywords);
         self.table.in_use(sets)
     }
@@ -345,6 +390,9 @@ impl Snapshot {
     /// or rescan: to be announced at the end of the command.
     pub fn take_news(&mut self) -> Vec<usize> {
         let mut news = Vec::new();
+        if self.messages.summary().is_some() {
+            return news;
+        }
         for (index, message) in self.messages.iter_mut().enumerate() {
             if message.state & NEWS != 0 {
                 message.set(NEWS, false);
@@ -369,30 +417,41 @@ impl Snapshot {
     }
 
     pub(crate) fn name(&self, message: &Message) -> &[u8] {
-        let start = usize::try_from(message.name).unwrap_or(usize::MAX);
-        let rest = self.names.get(start..).unwrap_or_default();
-        let end = memchr::memchr(0, rest).unwrap_or(rest.len());
-        rest.get(..end).unwrap_or_default()
+        self.messages.held().names.get(message.name)
     }
 
-    /// Puts `name` into the arena and points `message` to it.
-    fn intern(&mut self, name: &[u8]) -> u32 {
-        let start = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.names.extend_from_slice(name);
-        self.names.push(0);
-        start
+    /// Number of octets of the message's file: what the name promises, else what was remembered.
+    pub(crate) fn promised_size(&self, message: &Message) -> Option<u64> {
+        filename::stored_size(self.name(message)).or_else(|| message.known_size())
+    }
+
+    /// Remembers how long the file of the message at `index` is, if its name does not say.
+    pub(crate) fn note_size(&mut self, index: usize, inode: u64, size: u64) {
+        let Some(message) = self.messages.get(index).copied() else {
+            return;
+        };
+        let news =
+            message.inode == Message::fold_inode(inode) && message.known_size() != Some(size);
+        if news && filename::stored_size(self.name(&message)).is_none() {
+            if let Some(message) = self.messages.get_mut(index) {
+                message.set_size(size);
+                self.sized = true;
+            }
+        }
     }
 
     /// Adds a message at the end; the caller keeps UIDs ascending.
     pub(crate) fn push(&mut self, mut message: Message, name: &[u8]) {
-        message.name = self.intern(name);
         self.touched = true;
-        self.messages.push(message);
+        let held = self.messages.held_mut();
+        message.name = held.names.add(name);
+        held.messages.push(message);
     }
 
     pub(crate) fn reserve(&mut self, messages: usize, bytes: usize) {
-        self.messages.reserve_exact(messages);
-        self.names.reserve_exact(bytes);
+        let held = self.messages.held_mut();
+        held.messages.reserve_exact(messages);
+        held.names.reserve(bytes);
     }
 
     /// The file of the message at `index` is now called `name`.
@@ -401,19 +460,15 @@ impl Snapshot {
             return;
         };
         let old = self.name(&message).len();
-        let start = if name.len() <= old {
-            let at = usize::try_from(message.name).unwrap_or(usize::MAX);
-            if let Some(place) = self.names.get_mut(at..at + name.len()) {
-                place.copy_from_slice(name);
-            }
-            if let Some(end) = self.names.get_mut(at + name.len()) {
-                *end = 0;
-            }
+        let names = &mut self.messages.held_mut().names;
+        let start = if name.len() <= old && names.replace(message.name, name) {
             self.waste += old - name.len();
             message.name
         } else {
-            self.waste += old + 1;
-            self.intern(name)
+            if names.is_own(message.name) {
+                self.waste += old + 1;
+            }
+            names.add(name)
         };
         self.touched = true;
         if let Some(message) = self.messages.get_mut(index) {
@@ -421,7 +476,7 @@ impl Snapshot {
             message.flags = filename::flags(name);
             message.set(IN_NEW | UNLOCATED, false);
         }
-        if self.waste > 65536 && self.waste > self.names.len() / 2 {
+        if self.waste > 65536 && self.waste > self.messages.held().names.owned_len() / 2 {
             self.compact();
         }
     }
@@ -430,7 +485,9 @@ impl Snapshot {
     pub(crate) fn take_out(&mut self, gone: &BTreeSet<usize>) {
         let mut waste = 0;
         for message in gone.iter().filter_map(|index| self.messages.get(*index)) {
-            waste += self.name(message).len() + 1;
+            if self.messages.held().names.is_own(message.name) {
+                waste += self.name(message).len() + 1;
+            }
         }
         self.waste += waste;
         self.touched |= !gone.is_empty();
@@ -442,16 +499,29 @@ impl Snapshot {
     }
 
     fn compact(&mut self) {
-        let mut names = Vec::with_capacity(self.names.len() - self.waste);
-        let mut messages = std::mem::take(&mut self.messages);
-        for message in &mut messages {
-            let start = u32::try_from(names.len()).unwrap_or(u32::MAX);
-            names.extend_from_slice(self.name(message));
-            names.push(0);
-            message.name = start;
+        let old = std::mem::take(self.messages.held_mut());
+        let mut held = Held::default();
+        held.names
+            .reserve(old.names.len().saturating_sub(self.waste));
+        held.messages = old.messages;
+        for message in &mut held.messages {
+            message.name = held.names.add(old.names.get(message.name));
         }
-        self.messages = messages;
-        self.names = names;
+        self.messages = Roll::new(held);
+        self.waste = 0;
+    }
+
+    /// From here on the names are those in the index just written, which has them in the order of the messages from
+    /// `start` on.
+    pub(crate) fn adopt_names(&mut self, map: Map, start: usize) {
+        let held = self.messages.held_mut();
+        let mut place = start;
+        for message in &mut held.messages {
+            let length = held.names.get(message.name).len();
+            message.name = u32::try_from(place).unwrap_or(u32::MAX);
+            place += length + 1;
+        }
+        held.names = Names::mapped(map);
         self.waste = 0;
     }
 
@@ -580,7 +650,10 @@ mod tests {
                 snapshot.renamed(index, name.as_bytes());
             }
         }
-        assert_eq!(snapshot.names.len() - snapshot.waste, 2000 * 54);
+        assert_eq!(
+            snapshot.messages.held().names.len() - snapshot.waste,
+            2000 * 54
+        );
         let last = snapshot.messages[1999];
         assert_eq!(snapshot.name(&last), format!("{:050}:2,", 2000).as_bytes());
         assert_eq!(snapshot.index_of_uid(7), Some(6));

@@ -8,6 +8,7 @@ pub mod fresh;
 mod landlock;
 pub mod localtime;
 pub mod log;
+pub mod map;
 pub mod notify;
 pub mod pass;
 pub mod process;

@@ -236,7 +236,7 @@ fn recalled(
     let (Some(fields), Some(selected)) = (&plan.fields, session.selected.as_mut()) else {
         return false;
     };
-    let (folder, view) = (&selected.folder, &selected.view);
+    let (folder, view) = (&selected.folder, &mut selected.view);
     let Some(before) = view.get(index).copied() else {
         return false;
     };
@@ -332,8 +332,7 @@ fn one(
             .map(|(field, value)| (*field, value.as_slice()))
             .collect();
         if !fields.is_empty() {
-            let (folder, view) = (&selected.folder, &selected.view);
-            memory.add(folder, view, index, opened.identity, &fields);
+            memory.add(&mut selected.view, index, opened.identity, &fields);
         }
         kept = Some(opened);
     }

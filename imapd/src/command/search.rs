@@ -511,8 +511,7 @@ impl Candidate<'_> {
         let identity = opened.identity;
         let octets = opened.content.octets()?;
         let fields = [(Field::Size, &octets.to_le_bytes()[..])];
-        self.memory
-            .add(self.folder, self.view, self.index, identity, &fields);
+        self.memory.add(self.view, self.index, identity, &fields);
         Ok(octets)
     }
 
@@ -523,8 +522,7 @@ impl Candidate<'_> {
         let value = recall::make(Field::Headers, &mut opened.content)?;
         if recall::is_worth_keeping(Field::Headers, &value) {
             let fields = [(Field::Headers, value.as_slice())];
-            self.memory
-                .add(self.folder, self.view, self.index, identity, &fields);
+            self.memory.add(self.view, self.index, identity, &fields);
         }
         Ok(value)
     }

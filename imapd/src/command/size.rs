@@ -72,7 +72,7 @@ fn one(
     let octets = content.octets().map_err(Failed::Read)?;
     if remembers {
         let fields = [(Field::Size, &octets.to_le_bytes()[..])];
-        memory.add(folder, view, index, identity, &fields);
+        memory.add(view, index, identity, &fields);
     }
     Ok(octets)
 }

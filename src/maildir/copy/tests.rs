@@ -24,16 +24,33 @@ fn a_copy_is_a_hard_link_unless_the_file_looks_foreign() {
         only_file(&mailbox.path().join(".linked")).ino(),
         original.ino()
     );
-    // Another mode than a fresh file gets: the bytes are copied, the time too.
+    // Another mode than a fresh file gets means nothing where nobody else can come.
     let path = mailbox
         .path()
         .join("cur")
         .join(&list(&mailbox.path().join("cur"))[0]);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let mode = std::fs::Permissions::from_mode;
+    std::fs::set_permissions(&path, mode(0o640)).unwrap();
+    let private = mailbox.folder("private");
+    inbox.copy(&mut view, &[0], &private, Keep::ALL).unwrap();
+    assert_eq!(
+        only_file(&mailbox.path().join(".private")).ino(),
+        original.ino()
+    );
+    // Where others can, the bytes are copied, the time too.
     let copied = mailbox.folder("copied");
+    std::fs::set_permissions(mailbox.path().join(".copied/cur"), mode(0o750)).unwrap();
     inbox.copy(&mut view, &[0], &copied, Keep::ALL).unwrap();
     let copy = only_file(&mailbox.path().join(".copied"));
     assert_ne!(copy.ino(), original.ino());
+    // So they are where the owner's own rights differ.
+    std::fs::set_permissions(&path, mode(0o440)).unwrap();
+    let sealed = mailbox.folder("sealed");
+    inbox.copy(&mut view, &[0], &sealed, Keep::ALL).unwrap();
+    assert_ne!(
+        only_file(&mailbox.path().join(".sealed")).ino(),
+        original.ino()
+    );
     assert_eq!(
         (copy.mtime(), copy.mtime_nsec()),
         (original.mtime(), original.mtime_nsec())

@@ -1,29 +1,34 @@
 //! How the index is laid out. All numbers are little-endian.
 //!
 //! ```text
-//! header   magic (8), CRC-32 of all that follows, flags, four stamps of 56 (cur, new, keywords, UID database),
-//!          UIDVALIDITY, UIDNEXT, number of messages, octets of names, octets of keywords
-//! messages UID (4), inode (4), keyword set (4), flags (1), length of the name (1), 2 zero octets: 16 each
+//! header   magic (8), CRC-32 of the rest of the header and of the keywords, flags, four stamps of 56 (cur, new,
+//!          keywords, UID database), UIDVALIDITY, UIDNEXT, number of messages, octets of names, octets of keywords,
+//!          number of the first message that is not seen (or 0), highest UID, CRC-32 of messages and names
+//! keywords number of keywords, of sets, and of keywords in use; keywords each ended by NUL; sets: count and keyword
+//!          numbers; keywords in use
+//! messages UID (4), inode (4), keyword set (4), size where the name has none (4), flags (1), length of the name (1),
+//!          2 zero octets: 20 each
 //! names    each ended by NUL, in the order of the messages
-//! keywords number of keywords, number of sets; keywords each ended by NUL; sets: count and keyword numbers
 //! ```
+//!
+//! Header and keywords are all that an unchanged folder needs to be opened; the rest is checked when it is read.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
 use crate::maildir::files::Stamp;
 use crate::maildir::flags::Flags;
 use crate::maildir::keywords::{KeywordSet, KeywordTable};
 use crate::maildir::snapshot::{FolderStamps, Message, Snapshot};
 
-const MAGIC: &[u8; 8] = b"CIMAPix\x01";
+const MAGIC: &[u8; 8] = b"CIMAPix\x02";
 const STAMP: usize = 56;
 /// Octets of the header.
-pub(super) const LENGTH: usize = 16 + 4 * STAMP + 5 * 4;
+pub(super) const LENGTH: usize = 16 + 4 * STAMP + 8 * 4;
 /// Octets of one message.
-const MESSAGE: usize = 16;
+const MESSAGE: usize = 20;
 const HAS_KEYWORDS: u32 = 1;
 const HAS_DB: u32 = 2;
-/// Messages read or written at a time.
+/// Messages written at a time.
 const BATCH: usize = 4096;
 /// More keyword octets than any folder has.
 const KEYWORDS_MAX: u32 = 64 << 20;
@@ -40,6 +45,15 @@ pub(super) struct Header {
     messages: u32,
     names: u32,
     keywords: u32,
+    first_unseen: u32,
+    highest: u32,
+    body_crc: u32,
+}
+
+/// What the keyword part says: all keywords and sets, and the numbers of those in use.
+pub(super) struct Keywords {
+    pub(super) table: KeywordTable,
+    pub(super) in_use: Vec<u32>,
 }
 
 /// The four stamps, and which of the last two there are.
@@ -93,8 +107,51 @@ impl Header {
             messages: numbers.next()?,
             names: numbers.next()?,
             keywords: numbers.next()?,
+            first_unseen: numbers.next()?,
+            highest: numbers.next()?,
+            body_crc: numbers.next()?,
         };
-        (header.uid_validity > 0 && header.keywords <= KEYWORDS_MAX).then_some(header)
+        let sound = header.uid_validity > 0
+            && header.keywords <= KEYWORDS_MAX
+            && header.first_unseen <= header.messages
+            && header.highest < header.uid_next
+            && header.messages <= header.highest;
+        sound.then_some(header)
+    }
+
+    /// UIDVALIDITY, UIDNEXT, and the highest UID.
+    pub(super) fn uids(&self) -> (u32, u32, u32) {
+        (self.uid_validity, self.uid_next, self.highest)
+    }
+
+    /// Number of messages.
+    pub(super) fn count(&self) -> usize {
+        usize::try_from(self.messages).unwrap_or(usize::MAX)
+    }
+
+    /// Position of the first message that is not seen.
+    pub(super) fn first_unseen(&self) -> Option<usize> {
+        usize::try_from(self.first_unseen).ok()?.checked_sub(1)
+    }
+
+    /// Octets of the keywords, which follow the header.
+    pub(super) fn keyword_octets(&self) -> usize {
+        usize::try_from(self.keywords).unwrap_or(usize::MAX)
+    }
+
+    /// Where the names begin.
+    pub(super) fn names_start(&self) -> Option<usize> {
+        self.count()
+            .checked_mul(MESSAGE)?
+            .checked_add(LENGTH)?
+            .checked_add(self.keyword_octets())
+    }
+
+    /// Reads the keywords; `None` if they or the header are not as they were written.
+    pub(super) fn keywords(&self, bytes: &[u8]) -> Option<Keywords> {
+        let mut crc = self.partial.clone();
+        crc.update(bytes);
+        (crc.finalize() == self.crc).then(|| decode_keywords(bytes))?
     }
 
     /// Octets that the whole file must have.
@@ -112,78 +169,63 @@ impl Header {
     }
 }
 
-/// Reads what follows the header, whose promise of a size has been compared with the file's. `None` if anything is
-/// not as it was written.
-pub(super) fn read_body(header: &Header, file: &mut impl Read) -> Option<Snapshot> {
-    let mut crc = header.partial.clone();
-    let count = usize::try_from(header.messages).ok()?;
+/// Reads the messages of a whole index file; their names stay where they are in it. `None` if anything is not as it
+/// was written.
+pub(super) fn read_messages(header: &Header, sets: u32, file: &[u8]) -> Option<Vec<Message>> {
+    let start = LENGTH.checked_add(header.keyword_octets())?;
+    let names_start = header.names_start()?;
+    let body = file.get(start..)?;
+    if crc32fast::hash(body) != header.body_crc
+        || u64::try_from(file.len()).ok() != header.size()
+        || u32::try_from(file.len()).is_err()
+    {
+        return None;
+    }
+    let (records, names) = (file.get(start..names_start)?, file.get(names_start..)?);
+    if memchr::memchr(b'/', names).is_some() {
+        return None;
+    }
     let mut messages = Vec::new();
-    messages.try_reserve_exact(count).ok()?;
-    let mut lengths = Vec::new();
-    lengths.try_reserve_exact(count).ok()?;
-    let mut buffer = vec![0_u8; BATCH * MESSAGE];
-    let (mut last, mut start, mut sets) = (0, 0_u32, 0);
-    while messages.len() < count {
-        let batch = BATCH.min(count - messages.len());
-        let bytes = buffer.get_mut(..batch * MESSAGE)?;
-        file.read_exact(bytes).ok()?;
-        crc.update(bytes);
-        for record in bytes.chunks_exact(MESSAGE) {
-            let mut numbers = Numbers(record);
-            let (uid, inode, set) = (numbers.next()?, numbers.next()?, numbers.next()?);
-            let &[flags, length, _, _] = numbers.0.first_chunk::<4>()?;
-            if uid <= last || length == 0 {
-                return None;
-            }
-            last = uid;
-            sets = sets.max(set);
-            let (flags, set) = (Flags::from_bits(flags)?, KeywordSet::from_number(set));
-            messages.push(Message::restored(uid, start, inode, set, flags));
-            lengths.push(length);
-            start = start.checked_add(u32::from(length) + 1)?;
+    messages.try_reserve_exact(header.count()).ok()?;
+    let (mut last, mut at) = (0, names_start);
+    let mut first_unseen = None;
+    for record in records.chunks_exact(MESSAGE) {
+        let mut numbers = Numbers(record);
+        let (uid, inode, set) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        let size = numbers.next()?;
+        let &[flags, length, _, _] = numbers.0.first_chunk::<4>()?;
+        if uid <= last || length == 0 || set > sets {
+            return None;
         }
-    }
-    drop(buffer);
-    if start != header.names || last >= header.uid_next {
-        return None;
-    }
-    let mut names = Vec::new();
-    names.try_reserve_exact(usize::try_from(start).ok()?).ok()?;
-    file.take(u64::from(start)).read_to_end(&mut names).ok()?;
-    let mut keywords = Vec::new();
-    file.take(u64::from(header.keywords))
-        .read_to_end(&mut keywords)
-        .ok()?;
-    crc.update(&names);
-    crc.update(&keywords);
-    if crc.finalize() != header.crc || memchr::memchr(b'/', &names).is_some() {
-        return None;
-    }
-    let mut at = 0_usize;
-    for length in lengths {
-        at += usize::from(length);
-        if names.get(at) != Some(&0) {
+        last = uid;
+        let (flags, set) = (Flags::from_bits(flags)?, KeywordSet::from_number(set));
+        if first_unseen.is_none() && !flags.contains(Flags::SEEN) {
+            first_unseen = Some(messages.len());
+        }
+        let place = u32::try_from(at).ok()?;
+        messages.push(Message::restored(uid, place, (inode, size), set, flags));
+        at = at.checked_add(usize::from(length))?;
+        if file.get(at) != Some(&0) {
             return None;
         }
         at += 1;
     }
-    let table = decode_table(&keywords)?;
-    if sets > table.number_of_sets() {
-        return None;
-    }
-    Some(Snapshot::restored(
-        (header.uid_validity, header.uid_next),
-        messages,
-        names,
-        table,
-    ))
+    let whole = at == file.len()
+        && messages.len() == header.count()
+        && last == header.highest
+        && first_unseen == header.first_unseen();
+    whole.then_some(messages)
 }
 
-fn encode_table(table: &KeywordTable) -> Vec<u8> {
+fn encode_keywords(view: &Snapshot) -> Vec<u8> {
+    let table = &view.table;
+    let sets = view.messages().iter().map(Message::keyword_set);
+    let in_use = table.ids_in_use(sets);
     let mut bytes = Vec::new();
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes();
     bytes.extend_from_slice(&number(table.all_names().len()));
     bytes.extend_from_slice(&table.number_of_sets().to_le_bytes());
+    bytes.extend_from_slice(&number(in_use.len()));
     for name in table.all_names() {
         bytes.extend_from_slice(name);
         bytes.push(0);
@@ -194,13 +236,16 @@ fn encode_table(table: &KeywordTable) -> Vec<u8> {
             bytes.extend_from_slice(&id.to_le_bytes());
         }
     }
+    for id in in_use {
+        bytes.extend_from_slice(&id.to_le_bytes());
+    }
     bytes
 }
 
-fn decode_table(bytes: &[u8]) -> Option<KeywordTable> {
+fn decode_keywords(bytes: &[u8]) -> Option<Keywords> {
     let mut table = KeywordTable::default();
     let mut numbers = Numbers(bytes);
-    let (keywords, sets) = (numbers.next()?, numbers.next()?);
+    let (keywords, sets, used) = (numbers.next()?, numbers.next()?, numbers.next()?);
     for number in 0..keywords {
         let end = memchr::memchr(0, numbers.0)?;
         let (name, rest) = numbers.0.split_at_checked(end)?;
@@ -222,10 +267,17 @@ fn decode_table(bytes: &[u8]) -> Option<KeywordTable> {
             return None;
         }
     }
-    numbers.0.is_empty().then_some(table)
+    if numbers.0.len() / 4 != usize::try_from(used).ok()? {
+        return None;
+    }
+    let in_use = (0..used)
+        .map(|_| numbers.next().filter(|id| *id < keywords))
+        .collect::<Option<Vec<u32>>>()?;
+    numbers.0.is_empty().then_some(Keywords { table, in_use })
 }
 
-/// Writes `view`, which was read when the folder looked as `stamps` says. Nothing of it may be in doubt.
+/// Writes `view`, which was read when the folder looked as `stamps` says. Nothing of it may be in doubt. Returns where
+/// the names begin.
 ///
 /// # Errors
 /// Those of `out`; `InvalidData` for a view that does not fit the format.
@@ -234,9 +286,9 @@ pub(super) fn encode(
     stamps: &FolderStamps,
     network: bool,
     out: &mut impl Write,
-) -> io::Result<()> {
+) -> io::Result<usize> {
     let too_large = || io::Error::from(io::ErrorKind::InvalidData);
-    let keywords = encode_table(&view.table);
+    let keywords = encode_keywords(view);
     let mut names = 0_u32;
     for message in view.messages() {
         let length = u8::try_from(view.name(message).len()).map_err(|_| too_large())?;
@@ -245,6 +297,9 @@ pub(super) fn encode(
             .ok_or_else(too_large)?;
     }
     let number = |value: usize| u32::try_from(value).map_err(|_| too_large());
+    // Twice over the view: the checksum comes first, and a copy of it all would double a large session.
+    let mut body_crc = Summed(crc32fast::Hasher::new());
+    encode_body(view, &mut body_crc)?;
     let (flags, stamps) = encode_stamps(stamps, network);
     let mut head = flags.to_le_bytes().to_vec();
     head.extend_from_slice(stamps.as_flattened());
@@ -254,17 +309,18 @@ pub(super) fn encode(
         number(view.len())?,
         names,
         number(keywords.len())?,
+        number(view.first_unseen().map_or(0, |index| index + 1))?,
+        view.messages().last().map_or(0, Message::uid),
+        body_crc.0.finalize(),
     ] {
         head.extend_from_slice(&value.to_le_bytes());
     }
-    // Twice over the view: the checksum comes first, and a copy of it all would double a large session.
-    let mut crc = Summed(crc32fast::Hasher::new());
-    crc.write_all(&head)?;
-    encode_body(view, &keywords, &mut crc)?;
+    head.extend_from_slice(&keywords);
     out.write_all(MAGIC)?;
-    out.write_all(&crc.0.finalize().to_le_bytes())?;
+    out.write_all(&crc32fast::hash(&head).to_le_bytes())?;
     out.write_all(&head)?;
-    encode_body(view, &keywords, out)
+    encode_body(view, out)?;
+    Ok(MAGIC.len() + 4 + head.len() + view.len() * MESSAGE)
 }
 
 /// Sums up what is written to it.
@@ -281,7 +337,7 @@ impl Write for Summed {
     }
 }
 
-fn encode_body(view: &Snapshot, keywords: &[u8], out: &mut impl Write) -> io::Result<()> {
+fn encode_body(view: &Snapshot, out: &mut impl Write) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(BATCH * MESSAGE);
     for messages in view.messages().chunks(BATCH) {
         buffer.clear();
@@ -289,6 +345,7 @@ fn encode_body(view: &Snapshot, keywords: &[u8], out: &mut impl Write) -> io::Re
             buffer.extend_from_slice(&message.uid().to_le_bytes());
             buffer.extend_from_slice(&message.inode().to_le_bytes());
             buffer.extend_from_slice(&message.keyword_set().number().to_le_bytes());
+            buffer.extend_from_slice(&message.size_word().to_le_bytes());
             let length = u8::try_from(view.name(message).len()).unwrap_or(0);
             buffer.extend_from_slice(&[message.flags().bits(), length, 0, 0]);
         }
@@ -302,5 +359,5 @@ fn encode_body(view: &Snapshot, keywords: &[u8], out: &mut impl Write) -> io::Re
         }
         out.write_all(&buffer)?;
     }
-    out.write_all(keywords)
+    Ok(())
 }

@@ -16,8 +16,13 @@ use nix::errno::Errno;
 
 use super::error::{Error, Result};
 use super::files::Dir;
-use super::folder::{Folder, Inner};
-use super::snapshot::{FolderStamps, Snapshot};
+use super::flags::Flags;
+use super::folder::{Folder, Inner, Mode};
+use super::keywords::KeywordTable;
+use super::roll::{Held, Names, Roll, Trust, Unread};
+use super::snapshot::{FolderStamps, Message, Snapshot};
+use crate::sys::log::{Level, log};
+use crate::sys::map::Map;
 use format::{Header, LENGTH};
 pub(crate) use verify::is_whole;
 
@@ -25,6 +30,8 @@ pub(crate) use verify::is_whole;
 pub(crate) const NAME: &[u8] = b"courierimapindex";
 /// Folders with fewer messages are listed faster than an index is kept.
 pub(crate) const WORTH: usize = 200;
+/// With so many messages they are read when they are asked for.
+pub(crate) const LATE: usize = 1000;
 /// A session that changes a folder time and again spends at most one part in so many on its index.
 const SHARE: u32 = 50;
 
@@ -36,8 +43,10 @@ fn open(dir: &Dir) -> Option<(std::fs::File, u64)> {
     ours.then_some((file, u64::try_from(stat.st_size).unwrap_or(0)))
 }
 
-/// The folder as the index has it, if it was made of what `stamps` says.
-pub(crate) fn load(inner: &Inner, stamps: &FolderStamps) -> Option<Snapshot> {
+/// The folder as the index has it, if it was made of what `stamps` says. With `late` messages or more they are read
+/// when they are asked for.
+pub(crate) fn load(folder: &Folder, stamps: &FolderStamps, late: usize) -> Option<Snapshot> {
+    let inner = &folder.inner;
     let (mut file, size) = open(&inner.dir)?;
     let mut start = [0_u8; LENGTH];
     file.read_exact(&mut start).ok()?;
@@ -45,7 +54,48 @@ pub(crate) fn load(inner: &Inner, stamps: &FolderStamps) -> Option<Snapshot> {
     if header.size()? != size || !header.is_of(stamps, inner.network) {
         return None;
     }
-    let mut view = format::read_body(&header, &mut file)?;
+    let mut octets = vec![0; header.keyword_octets()];
+    file.read_exact(&mut octets).ok()?;
+    let keywords = header.keywords(&octets)?;
+    let sets = keywords.table.number_of_sets();
+    let uids = header.uids();
+    let length = usize::try_from(size).ok()?;
+    let roll = if inner.network {
+        // No mapping of what another host may take away.
+        let mut bytes = start.to_vec();
+        bytes.append(&mut octets);
+        bytes
+            .try_reserve_exact(length.checked_sub(bytes.len())?)
+            .ok()?;
+        file.take(size).read_to_end(&mut bytes).ok()?;
+        let messages = format::read_messages(&header, sets, &bytes)?;
+        let names = Names::owned(bytes);
+        Roll::new(Held { messages, names })
+    } else if header.count() < late {
+        let map = Map::new(&file, length).ok()?;
+        let messages = format::read_messages(&header, sets, &map)?;
+        let names = Names::mapped(map);
+        Roll::new(Held { messages, names })
+    } else {
+        let (folder, table) = (folder.clone(), keywords.table.clone());
+        Roll::unread(Unread {
+            count: header.count(),
+            first_unseen: header.first_unseen(),
+            keywords: keywords.in_use,
+            read: Box::new(move || {
+                let messages = Map::new(&file, length).ok().and_then(|map| {
+                    let messages = format::read_messages(&header, sets, &map)?;
+                    let names = Names::mapped(map);
+                    Some(Held { messages, names })
+                });
+                match messages {
+                    Some(held) => (held, Trust::Full),
+                    None => folder.read_without_index(header.count(), header.uids().1, &table),
+                }
+            }),
+        })
+    };
+    let mut view = Snapshot::restored(uids, roll, keywords.table);
     view.stamps = Some(*stamps);
     view.settled = true;
     view.indexed = true;
@@ -89,17 +139,73 @@ impl Folder {
         }
         // Tried once per state of the folder, whatever comes of it.
         view.indexed = true;
+        view.sized = false;
         let began = Instant::now();
-        if let Err(error) = write(inner, view, &stamps) {
-            self.warn(&error);
+        match write(inner, view, &stamps) {
+            Ok(Some((file, start))) if !inner.network => adopt(view, &file, start),
+            Ok(_) => {}
+            Err(error) => self.warn(&error),
         }
         let now = Instant::now();
         view.index_rests = Some(now + now.duration_since(began).saturating_mul(SHARE));
     }
 
+    /// Messages that an index has promised and does not have: the folder is listed for them. `count` of them have been
+    /// told of, their keyword sets are numbered as in `table`.
+    fn read_without_index(
+        &self,
+        count: usize,
+        uid_next: u32,
+        table: &KeywordTable,
+    ) -> (Held, Trust) {
+        log(
+            Level::Warning,
+            format_args!(
+                "{}: damaged, listing the folder instead",
+                self.inner.dir.path_of(NAME).display()
+            ),
+        );
+        // If it stays it is found damaged again.
+        let _ = self.inner.dir.remove(NAME);
+        let (mut view, mut trust) = match self.collect(Mode::ReadOnly, None) {
+            Ok(view) => (view, Trust::Doubtful),
+            Err(error) => {
+                self.warn(&error);
+                (Snapshot::new(1, true), Trust::Lost)
+            }
+        };
+        for index in 0..view.len() {
+            let message = view.get(index).copied();
+            let set = message.and_then(|message| table.find(view.keywords(&message)));
+            view.set_keywords(index, set.unwrap_or_default());
+        }
+        let mut uid = uid_next.max(view.messages().last().map_or(0, Message::uid));
+        while view.len() < count {
+            // Nothing of these is left. The next look takes them out.
+            let mut message = Message::new(uid, Flags::NONE);
+            message.set_unlocated(true);
+            view.push(message, b"");
+            match uid.checked_add(1) {
+                Some(next) => uid = next,
+                None => trust = Trust::Lost,
+            }
+        }
+        let held = std::mem::take(view.messages.held_mut());
+        let Held {
+            mut messages,
+            names,
+        } = held;
+        messages.truncate(count);
+        (Held { messages, names }, trust)
+    }
+
     /// Ends the use of a view: the folder is left with an index if it is at rest.
     pub fn close(&self, view: &mut Snapshot) {
         view.index_rests = None;
+        if view.sized && view.indexed {
+            // Worth another index: what is remembered of the messages is then found without a look at their files.
+            view.indexed = false;
+        }
         // A folder that cannot be looked at has no use for one.
         if !view.indexed && matches!(self.is_changed(view), Ok(false)) {
             self.save_index(view);
@@ -107,34 +213,54 @@ impl Folder {
     }
 }
 
-fn write(inner: &Inner, view: &Snapshot, stamps: &FolderStamps) -> Result<()> {
+/// Lets the names of a large view be those in the index just written, which cost the session nothing.
+fn adopt(view: &mut Snapshot, file: &std::fs::File, start: usize) {
+    if view.len() < LATE {
+        return;
+    }
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let Ok(length) = u32::try_from(length) else {
+        return;
+    };
+    if let Ok(map) = Map::new(file, usize::try_from(length).unwrap_or(0)) {
+        view.adopt_names(map, start);
+        crate::sys::map::trim();
+    }
+}
+
+/// Writes the index; the file, and where the names begin in it. `None` where there can be none.
+fn write(
+    inner: &Inner,
+    view: &Snapshot,
+    stamps: &FolderStamps,
+) -> Result<Option<(std::fs::File, usize)>> {
     let options = &inner.root.options;
     let (unique, file) = inner.tmp.create_unique("imapindex", &options.host, 0o600)?;
     let unique = unique.tmp();
     let path = inner.tmp.path_of(&unique);
-    let written = (|| -> io::Result<()> {
+    let written = (|| -> io::Result<usize> {
         let mut out = BufWriter::with_capacity(64 * 1024, &file);
-        format::encode(view, stamps, inner.network, &mut out)?;
+        let start = format::encode(view, stamps, inner.network, &mut out)?;
         // Not synced: what a crash leaves of it is recognised by its checksum, and clients wait for this.
-        out.flush()
+        out.flush()?;
+        Ok(start)
     })()
     .map_err(|error| Error::std("write", &path, &error))
-    .and_then(|()| inner.tmp.replace(&unique, &inner.dir, NAME));
-    if written.is_err() {
-        // The failure itself is reported; a leftover is purged after 36 hours.
-        let _ = inner.tmp.remove(&unique);
-    }
+    .and_then(|start| {
+        inner.tmp.replace(&unique, &inner.dir, NAME)?;
+        Ok(start)
+    });
     match written {
-        // The mailbox was deleted, or is nobody's to write to.
-        Err(error)
-            if matches!(
-                error.errno(),
-                Some(Errno::ENOENT | Errno::EACCES | Errno::EROFS)
-            ) =>
-        {
-            Ok(())
+        Ok(start) => Ok(Some((file, start))),
+        Err(error) => {
+            // The failure itself is reported; a leftover is purged after 36 hours.
+            let _ = inner.tmp.remove(&unique);
+            // The mailbox was deleted, or is nobody's to write to.
+            match error.errno() {
+                Some(Errno::ENOENT | Errno::EACCES | Errno::EROFS) => Ok(None),
+                _ => Err(error),
+            }
         }
-        other => other,
     }
 }
 

@@ -72,7 +72,12 @@ impl Large {
     }
 
     fn loaded(&self) -> Option<Snapshot> {
-        load(&self.folder.inner, &self.folder.stamps().unwrap())
+        load(&self.folder, &self.folder.stamps().unwrap(), usize::MAX)
+    }
+
+    /// As a large folder is: the messages are read when they are asked for.
+    fn loaded_late(&self) -> Option<Snapshot> {
+        load(&self.folder, &self.folder.stamps().unwrap(), 0)
     }
 
     /// What a folder without index shows.
@@ -217,7 +222,7 @@ fn a_damaged_index_is_as_good_as_none() {
     check(&[good.clone(), vec![0]].concat(), "longer");
     // Counts that no memory could hold.
     let mut huge = good;
-    huge[LENGTH - 12..LENGTH].fill(0xff);
+    huge[LENGTH - 24..LENGTH - 12].fill(0xff);
     check(&huge, "huge counts");
     assert_eq!(
         image(&large.folder.scan(Mode::ReadWrite).unwrap()),
@@ -225,6 +230,117 @@ fn a_damaged_index_is_as_good_as_none() {
     );
     // What was damaged has been replaced.
     assert_eq!(image(&large.loaded().unwrap()), expected);
+}
+
+#[test]
+fn a_large_folder_is_read_when_somebody_asks_for_a_message() {
+    let large = Large::new();
+    let path = large.mailbox.path();
+    std::fs::create_dir_all(path.join("courierimapkeywords")).unwrap();
+    std::fs::write(path.join("courierimapkeywords/9.a,S=2"), "work\n").unwrap();
+    let cur = path.join("cur");
+    std::fs::rename(cur.join("7.a,S=2:2,S"), cur.join("7.a,S=2:2,")).unwrap();
+    let known = large.index();
+    let view = large.loaded_late().unwrap();
+    assert!(view.messages.summary().is_some());
+    // What SELECT says, and NOOP.
+    let told = (
+        view.len(),
+        view.recent(),
+        view.first_unseen(),
+        view.uid_next(),
+    );
+    assert_eq!(told, (250, 0, known.first_unseen(), known.uid_next()));
+    assert_eq!(view.keywords_in_use(), [b"work"]);
+    assert!(!large.folder.is_changed(&view).unwrap());
+    // All the rest.
+    assert_eq!(image(&view), image(&large.plain()));
+    let mut view = large.loaded_late().unwrap();
+    let change = Change::new(Action::Add, Flags::FLAGGED, vec![b"more".to_vec()]);
+    large
+        .folder
+        .change(&mut view, &[0, 100, 249], &change)
+        .unwrap();
+    assert!(view.messages.summary().is_none());
+    assert!(large.folder.rescan(&mut view).unwrap().is_empty());
+    assert_eq!(image(&view), image(&large.plain()));
+}
+
+#[test]
+fn sizes_that_names_do_not_tell_are_kept_until_the_file_is_another_one() {
+    let mailbox = Mailbox::new();
+    for number in 0..250 {
+        mailbox.put(&format!("cur/{number}.a:2,S"), "x\n");
+    }
+    let large = Large {
+        folder: mailbox.inbox(),
+        mailbox,
+    };
+    let mut view = large.index();
+    assert_eq!(view.get(3).unwrap().known_size(), None);
+    let inode = |name: &str| {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(large.mailbox.path().join(name))
+            .unwrap()
+            .ino()
+    };
+    // Of another file: not of this one.
+    view.note_size(3, inode("cur/4.a:2,S"), 2);
+    assert_eq!(view.get(3).unwrap().known_size(), None);
+    view.note_size(3, inode("cur/3.a:2,S"), 2);
+    view.note_size(4, inode("cur/4.a:2,S"), 2);
+    large.folder.close(&mut view);
+    let mut view = large.loaded().unwrap();
+    assert_eq!(view.get(3).unwrap().known_size(), Some(2));
+    assert_eq!(view.get(5).unwrap().known_size(), None);
+    // Another file of the name, seen by a listing; a rename is not one.
+    let cur = large.mailbox.path().join("cur");
+    std::fs::write(cur.join("../tmp/3"), "longer\n").unwrap();
+    std::fs::rename(cur.join("../tmp/3"), cur.join("3.a:2,S")).unwrap();
+    std::fs::rename(cur.join("4.a:2,S"), cur.join("4.a:2,FS")).unwrap();
+    large.folder.rescan(&mut view).unwrap();
+    assert_eq!(view.get(3).unwrap().known_size(), None);
+    assert_eq!(view.get(4).unwrap().known_size(), Some(2));
+}
+
+#[test]
+fn what_a_large_folder_s_index_does_not_hold_after_all_is_listed() {
+    let large = Large::new();
+    let good = std::fs::read(large.path()).unwrap();
+    let expected = image(&large.plain());
+    let mode = std::fs::Permissions::from_mode(0o600);
+    let damaged = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x40;
+        std::fs::write(large.path(), bytes).unwrap();
+        std::fs::set_permissions(large.path(), mode.clone()).unwrap();
+    };
+    for at in [LENGTH + 13, LENGTH + 1000, good.len() - 1] {
+        damaged(at);
+        let mut view = large.loaded_late().unwrap();
+        assert_eq!(view.len(), 250);
+        assert_eq!(image(&view), expected, "octet {at}");
+        assert!(!large.path().exists(), "octet {at}");
+        assert!(large.folder.rescan(&mut view).unwrap().is_empty());
+        assert_eq!(image(&view), expected, "octet {at}");
+        assert!(view.settled && view.messages.trust() == Trust::Full);
+    }
+    // Messages that left and came between SELECT and the discovery: told by the next look, none under another UID.
+    damaged(LENGTH + 77);
+    let mut view = large.loaded_late().unwrap();
+    std::fs::remove_file(large.mailbox.path().join("cur/8.a,S=2:2,S")).unwrap();
+    std::fs::remove_file(large.mailbox.path().join("cur/9.a,S=2:2,S")).unwrap();
+    large.mailbox.put("cur/999.b:2,", "x\n");
+    assert_eq!(view.messages().len(), 250);
+    let diff = large.folder.rescan(&mut view).unwrap();
+    assert_eq!(view.len(), 249);
+    assert!(diff.expunged.len() - diff.added == 1);
+    let before: Vec<&Row> = expected
+        .2
+        .iter()
+        .filter(|row| !["8.a", "9.a"].contains(&&row.1[..3]))
+        .collect();
+    assert_eq!(image(&view).2.iter().take(248).collect::<Vec<_>>(), before);
 }
 
 #[test]
@@ -348,29 +464,38 @@ proptest! {
             let flags = Flags::from_bits(bits).unwrap();
             let ids = keywords.iter().map(|keyword| view.table.keyword(keyword.as_bytes())).collect();
             let set = view.table.set(ids);
-            view.push(crate::maildir::Message::restored(uid, 0, inode, set, flags), name.as_bytes());
+            let file = (inode, inode ^ 0x55);
+            view.push(Message::restored(uid, 0, file, set, flags), name.as_bytes());
         }
         let large = tempfile::tempdir().unwrap();
         let stamp = Dir::open(large.path()).unwrap().stamp().unwrap();
         let stamps = FolderStamps { cur: stamp, new: stamp, keywords: None, db: Some(stamp) };
         let mut bytes = Vec::new();
         format::encode(&view, &stamps, false, &mut bytes).unwrap();
-        let (start, mut body) = bytes.split_first_chunk::<LENGTH>().unwrap();
+        let (start, body) = bytes.split_first_chunk::<LENGTH>().unwrap();
         let header = Header::parse(start).unwrap();
         prop_assert!(header.is_of(&stamps, false) && !header.is_of(&stamps, true));
         prop_assert_eq!(header.size(), Some(bytes.len() as u64));
-        let again = format::read_body(&header, &mut body).unwrap();
+        let keywords = header.keywords(&body[..header.keyword_octets()]).unwrap();
+        let sets = keywords.table.number_of_sets();
+        let messages = format::read_messages(&header, sets, &bytes).unwrap();
+        let used: Vec<&[u8]> = keywords.in_use.iter().map(|id| keywords.table.name(*id)).collect();
+        prop_assert_eq!(used, view.keywords_in_use());
+        prop_assert_eq!(header.first_unseen(), view.first_unseen());
+        let sizes = |messages: &[Message]| -> Vec<u32> { messages.iter().map(Message::size_word).collect() };
+        prop_assert_eq!(sizes(&messages), sizes(view.messages()));
+        let roll = Roll::new(Held { messages, names: Names::owned(bytes) });
+        let again = Snapshot::restored(header.uids(), roll, keywords.table);
         prop_assert_eq!(image(&again), image(&view));
     }
 
     #[test]
     fn any_octets_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let mut image = b"CIMAPix\x01".to_vec();
+        let mut image = b"CIMAPix\x02".to_vec();
         image.extend_from_slice(&bytes);
-        if let Some((start, mut body)) = image.split_first_chunk::<LENGTH>() {
+        if let Some((start, _)) = image.split_first_chunk::<LENGTH>() {
             if let Some(header) = Header::parse(start) {
-                let read = header.size() == Some(image.len() as u64);
-                prop_assert!(!read || format::read_body(&header, &mut body).is_none());
+                prop_assert!(format::read_messages(&header, u32::MAX, &image).is_none());
             }
         }
     }
