@@ -66,7 +66,10 @@ impl Difference {
                 flags: message.flags(),
                 keywords: sums.of(message.keyword_set()),
             };
-            if before.is_none_or(|before| before.state != state) {
+            // What was told with a provisional number gets one above that, even if others have logged it meanwhile.
+            if before.is_none_or(|before| before.state != state)
+                || modseqs.pending.binary_search(&uid).is_ok()
+            {
                 difference.states.push((uid, state));
             }
         }

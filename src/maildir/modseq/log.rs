@@ -13,6 +13,7 @@
 //! the file are what a crash left of something that nobody was told.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::UNIX_EPOCH;
 
@@ -33,9 +34,23 @@ pub(super) const LIMIT: u64 = 1 << 53;
 /// Octets of a damaged file that are searched for MODSEQs.
 const SALVAGE: u64 = 64 << 20;
 
-/// The file is not what was written.
+/// Why a file cannot be used.
 #[derive(Debug)]
-pub(super) struct Damaged;
+pub(super) enum Fault {
+    /// It is not what was written.
+    Damaged,
+    /// It cannot be read now; what is in it is not known.
+    Unreadable(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Damaged,
+            _ => Self::Unreadable(error),
+        }
+    }
+}
 
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +159,7 @@ pub(super) struct Identity {
 
 impl Identity {
     /// `network`: without the birth time, which not every host there can tell.
-    pub(super) fn of(file: &File, network: bool) -> std::io::Result<Self> {
+    pub(super) fn of(file: &File, network: bool) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let born = match network {
             true => None,
@@ -206,13 +221,13 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn read(file: &File) -> Result<Self, Damaged> {
+    pub(super) fn read(file: &File) -> Result<Self, Fault> {
         let mut bytes = [0_u8; HEADER];
-        file.read_exact_at(&mut bytes, 0).map_err(|_| Damaged)?;
+        file.read_exact_at(&mut bytes, 0)?;
         let mut copy = bytes;
         seal(&mut copy, 0);
         if copy != bytes || !bytes.starts_with(MAGIC) {
-            return Err(Damaged);
+            return Err(Fault::Damaged);
         }
         let header = (|| {
             Some(Self {
@@ -230,7 +245,7 @@ impl Header {
             .filter(|header| {
                 header.uid_validity > 0 && header.floor <= header.highest && header.highest < LIMIT
             })
-            .ok_or(Damaged)
+            .ok_or(Fault::Damaged)
     }
 
     /// Where the base records end.
@@ -256,15 +271,14 @@ pub(super) fn read(
     base: u64,
     size: u64,
     mut each: impl FnMut(Record),
-) -> Result<End, Damaged> {
+) -> Result<End, Fault> {
     let mut buffer = Vec::new();
     let mut batch = Vec::new();
     let mut whole = place;
     while size - place >= RECORD as u64 {
         let records = usize::try_from((size - place) / RECORD as u64).unwrap_or(BATCH);
         buffer.resize(records.min(BATCH) * RECORD, 0);
-        file.read_exact_at(&mut buffer, place)
-            .map_err(|_| Damaged)?;
+        file.read_exact_at(&mut buffer, place)?;
         for bytes in buffer.chunks_exact(RECORD) {
             let record = bytes
                 .try_into()
@@ -272,7 +286,7 @@ pub(super) fn read(
                 .and_then(|bytes| Record::parse(bytes, place));
             let Some((record, last)) = record else {
                 if place < base {
-                    return Err(Damaged);
+                    return Err(Fault::Damaged);
                 }
                 let odd = !is_zero(file, place, size);
                 return Ok(End { place: whole, odd });
@@ -291,7 +305,7 @@ pub(super) fn read(
         }
     }
     match place < base {
-        true => Err(Damaged),
+        true => Err(Fault::Damaged),
         false => Ok(End {
             place: whole,
             odd: false,

@@ -9,7 +9,7 @@ use nix::fcntl::FcntlArg;
 use nix::sys::stat::FileStat;
 
 use super::compare::{Difference, shown};
-use super::log::{self, Damaged, HEADER, Header, Identity, LIMIT, RECORD};
+use super::log::{self, Fault, HEADER, Header, Identity, LIMIT, RECORD};
 use super::{Modseqs, NAME};
 use crate::maildir::error::{Error, ErrorKind, Result};
 use crate::maildir::files;
@@ -83,18 +83,18 @@ fn read_on(
     file: &File,
     stat: &FileStat,
     network: bool,
-) -> std::result::Result<bool, Damaged> {
+) -> std::result::Result<bool, Fault> {
     let (device, inode, size) = (stat.st_dev, stat.st_ino, size(stat));
     if size / RECORD as u64 > (view.len() as u64).saturating_mul(4) + TOO_MANY {
-        return Err(Damaged);
+        return Err(Fault::Damaged);
     }
     let header = Header::read(file)?;
-    let here = Identity::of(file, network).map_err(|_| Damaged)?;
+    let here = Identity::of(file, network)?;
     if header.uid_validity != view.uid_validity()
         || !header.identity.may_be(here)
         || header.end() > size
     {
-        return Err(Damaged);
+        return Err(Fault::Damaged);
     }
     if let Some(place) = modseqs
         .read_up_to(device, inode)
@@ -125,7 +125,7 @@ fn read_on(
     fresh.read = Some((device, inode, end.place));
     if fresh.last < modseqs.last {
         // An older one, put back from somewhere.
-        return Err(Damaged);
+        return Err(Fault::Damaged);
     }
     *modseqs = fresh;
     Ok(end.odd)
@@ -155,9 +155,12 @@ impl Folder {
     }
 
     /// Reads what was appended, but for what is being appended right now.
-    fn read_log(&self, view: &Snapshot, modseqs: &mut Modseqs) -> std::result::Result<(), Damaged> {
+    fn read_log(&self, view: &Snapshot, modseqs: &mut Modseqs) -> std::result::Result<(), Fault> {
+        // Whatever is wrong with it, it is looked at again under the lock.
         let opened = self.inner.dir.open_file(NAME).ok().flatten();
-        let (file, stat) = opened.filter(|(_, stat)| is_private(stat)).ok_or(Damaged)?;
+        let (file, stat) = opened
+            .filter(|(_, stat)| is_private(stat))
+            .ok_or(Fault::Damaged)?;
         if read_on(modseqs, view, &file, &stat, self.inner.network)? {
             // To be judged under the lock.
             modseqs.read = None;
@@ -201,7 +204,6 @@ impl Folder {
             true => self.note_in_memory(&mut modseqs, &difference),
             false if difference.is_empty() && modseqs.read.is_some() => {
                 modseqs.shown = shown(view, &modseqs);
-                modseqs.pending.clear();
                 Ok(())
             }
             false => self.note(view, &mut modseqs),
@@ -244,13 +246,14 @@ impl Folder {
                 self.renew(view, modseqs)?;
                 continue;
             };
-            if !matches!(
-                read_on(modseqs, view, &held.file, &held.stat, network),
-                Ok(false)
-            ) {
-                drop(held);
-                self.renew(view, modseqs)?;
-                continue;
+            match read_on(modseqs, view, &held.file, &held.stat, network) {
+                Ok(false) => {}
+                Ok(true) | Err(Fault::Damaged) => {
+                    drop(held);
+                    self.renew(view, modseqs)?;
+                    continue;
+                }
+                Err(Fault::Unreadable(error)) => return Err(self.unreadable(&error)),
             }
             if modseqs.pinned.is_none() && !network {
                 modseqs.pinned = held.again.try_clone().ok();
@@ -379,6 +382,10 @@ impl Folder {
         })
     }
 
+    fn unreadable(&self, error: &std::io::Error) -> Error {
+        Error::std("read", &self.inner.dir.path_of(NAME), error)
+    }
+
     fn locked(&self) -> Error {
         Error::new(ErrorKind::Locked, "lock", &self.inner.dir.path_of(NAME))
     }
@@ -439,23 +446,33 @@ impl Folder {
                 inner.dir.path(),
             ));
         }
-        let existing = inner.dir.open_for_update(NAME)?;
-        if let Some((file, stat)) = existing.as_ref().filter(|(_, stat)| is_private(stat)) {
+        let mut tries = TRIES;
+        while let Some((file, stat)) = inner.dir.open_for_update(NAME)? {
+            if !is_private(&stat) {
+                break;
+            }
             // Whoever appends to it right now is waited for.
             if !inner.network {
-                self.wait_for(file)?;
+                self.wait_for(&file)?;
             }
-            let stat = inner.dir.stat_open(file).unwrap_or(*stat);
-            if matches!(
-                read_on(modseqs, view, file, &stat, inner.network),
-                Ok(false)
-            ) {
-                return Ok(());
+            let stat = inner.dir.stat_open(&file).unwrap_or(stat);
+            match read_on(modseqs, view, &file, &stat, inner.network) {
+                Ok(false) => return Ok(()),
+                // What it says is not known, and must not be contradicted.
+                Err(Fault::Unreadable(error)) => {
+                    tries -= 1;
+                    if tries == 0 {
+                        return Err(self.unreadable(&error));
+                    }
+                    continue;
+                }
+                Ok(true) | Err(Fault::Damaged) => {}
             }
-            modseqs.last = modseqs.last.max(log::salvage(file, size(&stat)));
+            modseqs.last = modseqs.last.max(log::salvage(&file, size(&stat)));
             let text = "damaged, or from elsewhere: made anew";
             let path = inner.dir.path_of(NAME);
             log(Level::Warning, format_args!("{}: {text}", path.display()));
+            break;
         }
         self.begin(view, modseqs)?;
         let made = self.replace(view.uid_validity(), modseqs, Some(&folder));
