@@ -9,7 +9,7 @@ use courier::mime::decode;
 use courier::mime::header::Fields;
 use courier::mime::{Kind, Part, Piece, Tree};
 use courier::text::casefold::{self, Folder};
-use courier::text::{charset, rfc2047};
+use courier::text::{charset, html, rfc2047};
 use memchr::memmem::Finder;
 
 use crate::content::Content;
@@ -109,6 +109,7 @@ pub fn in_body(content: &mut Content, needles: &[Needle]) -> io::Result<Vec<bool
 struct TextPart {
     encoding: Vec<u8>,
     charset: Vec<u8>,
+    is_html: bool,
 }
 
 /// The next searchable piece of a message's body: a part's header, or (with its encodings) a text. `index` counts
@@ -143,6 +144,7 @@ fn text_part(tree: &Tree, part: &Part) -> Option<TextPart> {
         .unwrap_or_default()
         .into_owned();
     Some(TextPart {
+        is_html: content.minor.eq_ignore_ascii_case(b"html"),
         encoding: content.encoding,
         charset,
     })
@@ -155,6 +157,14 @@ struct Search<'a> {
     missing: usize,
     /// Length of the longest needle.
     longest: usize,
+    stream: Stream,
+    /// Beside the source of HTML, what it shows.
+    shown: Stream,
+}
+
+/// A text on its way past the needles.
+#[derive(Debug, Default)]
+struct Stream {
     folder: Folder,
     folded: String,
     window: Vec<u8>,
@@ -173,9 +183,8 @@ impl<'a> Search<'a> {
                 .map(|needle| needle.0.needle().len())
                 .max()
                 .unwrap_or(0),
-            folder: Folder::default(),
-            folded: String::new(),
-            window: Vec::new(),
+            stream: Stream::default(),
+            shown: Stream::default(),
         }
     }
 
@@ -207,12 +216,19 @@ impl<'a> Search<'a> {
             return Ok(());
         };
         let (mut decoded, mut text) = (Vec::new(), String::new());
+        let mut shown = String::new();
+        let mut filter = part.is_html.then(html::Filter::default);
         content.stored(piece, |bytes| {
             decoded.clear();
             text.clear();
             transfer.push(bytes, &mut decoded);
             converter.push(&decoded, false, &mut text);
             self.text(&text);
+            if let Some(filter) = &mut filter {
+                shown.clear();
+                filter.push(&text, &mut shown);
+                self.shown(&shown);
+            }
             !self.is_done()
         })?;
         decoded.clear();
@@ -220,36 +236,62 @@ impl<'a> Search<'a> {
         transfer.finish(&mut decoded);
         converter.push(&decoded, true, &mut text);
         self.text(&text);
+        if let Some(filter) = &mut filter {
+            shown.clear();
+            filter.push(&text, &mut shown);
+            filter.finish(&mut shown);
+            self.shown(&shown);
+        }
         self.end();
         Ok(())
     }
 
     /// Takes a piece of a text.
     fn text(&mut self, text: &str) {
-        self.folder.push(text, &mut self.folded);
-        self.window.extend_from_slice(self.folded.as_bytes());
-        self.folded.clear();
-        if self.window.len() >= WINDOW.max(self.longest * 2) {
-            self.look();
+        let mut stream = std::mem::take(&mut self.stream);
+        self.take(&mut stream, text);
+        self.stream = stream;
+    }
+
+    /// Takes a piece of what an HTML text shows.
+    fn shown(&mut self, text: &str) {
+        let mut stream = std::mem::take(&mut self.shown);
+        self.take(&mut stream, text);
+        self.shown = stream;
+    }
+
+    fn take(&mut self, stream: &mut Stream, text: &str) {
+        stream.folder.push(text, &mut stream.folded);
+        stream.window.extend_from_slice(stream.folded.as_bytes());
+        stream.folded.clear();
+        if stream.window.len() >= WINDOW.max(self.longest * 2) {
+            self.look(&stream.window);
             // What may be the start of a match stays.
-            let gone = self
-                .window
-                .len()
-                .saturating_sub(self.longest.saturating_sub(1));
-            self.window.drain(..gone);
+            let length = stream.window.len();
+            let gone = length.saturating_sub(self.longest.saturating_sub(1));
+            stream.window.drain(..gone);
         }
     }
 
     /// Ends a text: nothing matches across.
     fn end(&mut self) {
-        self.look();
-        self.window.clear();
-        self.folder = Folder::default();
+        for mut stream in [
+            std::mem::take(&mut self.stream),
+            std::mem::take(&mut self.shown),
+        ] {
+            self.look(&stream.window);
+            stream.window.clear();
+            // Its memory serves for the next text.
+            self.stream.window = stream.window;
+        }
     }
 
-    fn look(&mut self) {
+    fn look(&mut self, window: &[u8]) {
+        if window.is_empty() {
+            return;
+        }
         for (needle, found) in self.needles.iter().zip(&mut self.found) {
-            if !*found && needle.0.find(&self.window).is_some() {
+            if !*found && needle.0.find(window).is_some() {
                 *found = true;
                 self.missing -= 1;
             }
@@ -296,6 +338,11 @@ Content-Transfer-Encoding: base64
 PHA+R3LDvMOfZTwvcD4=
 
 --b
+Content-Type: text/HTML
+
+<div>sh<b>own</b> with&nbsp;&Auml;rger</div>
+
+--b
 Content-Type: application/octet-stream
 
 binary words
@@ -317,6 +364,8 @@ epilogue words
             "STRA\u{df}E",
             "one two three",
             "<p>gr\u{fc}\u{df}e</p>",
+            "shown with \u{c4}rger",
+            "&Auml;rger",
             "inner body",
             "inner subject",
             "",

@@ -1,13 +1,15 @@
 //! The one door to character set conversion: a label as found in mail or in SEARCH CHARSET, bytes in, UTF-8 out.
 //!
-//! UTF-8, US-ASCII, ISO-8859-1 and UTF-7 are done here; everything else by `encoding_rs`. Conversion never fails: what cannot
-//! be converted becomes U+FFFD. Only a label nobody knows is an error, for the caller to decide about.
+//! UTF-8, US-ASCII, ISO-8859-1 and UTF-7 are done here; everything else by `encoding_rs`, and what that does not know
+//! by the C library, as far as its converters are installed. Conversion never fails: what cannot be converted becomes U+FFFD. Only a label nobody knows is an error, for the caller to decide about.
 
 use std::borrow::Cow;
+use std::ffi::CStr;
 
 use encoding_rs::{CoderResult, Encoding};
 
-use super::utf7;
+use super::{legacy, utf7};
+use crate::sys::iconv::Converter;
 
 /// Labels of mail that `encoding_rs` knows under another name only.
 const ALIASES: [(&str, &str); 12] = [
@@ -33,6 +35,8 @@ enum Charset {
     Latin1,
     Utf7,
     Other(&'static Encoding),
+    /// By the C library, if it can.
+    Legacy(&'static CStr),
 }
 
 fn find(label: &[u8]) -> Option<Charset> {
@@ -60,7 +64,10 @@ fn find(label: &[u8]) -> Option<Charset> {
         .iter()
         .find(|(name, _)| label.eq_ignore_ascii_case(name.as_bytes()));
     let encoding =
-        Encoding::for_label_no_replacement(alias.map_or(label, |(_, name)| name.as_bytes()))?;
+        Encoding::for_label_no_replacement(alias.map_or(label, |(_, name)| name.as_bytes()));
+    let Some(encoding) = encoding else {
+        return legacy::name_of(label).map(Charset::Legacy);
+    };
     Some(if encoding == encoding_rs::UTF_8 {
         Charset::Utf8
     } else {
@@ -71,7 +78,10 @@ fn find(label: &[u8]) -> Option<Charset> {
 /// Whether text labelled `label` (any case) can be converted.
 #[must_use]
 pub fn is_known(label: &[u8]) -> bool {
-    find(label).is_some()
+    match find(label) {
+        Some(Charset::Legacy(name)) => Converter::new(name).is_some(),
+        found => found.is_some(),
+    }
 }
 
 /// Converts a whole text to UTF-8; `None` if the label is unknown.
@@ -87,6 +97,11 @@ pub fn decode<'a>(label: &[u8], bytes: &'a [u8]) -> Option<Cow<'a, str>> {
             Cow::Owned(out)
         }
         Charset::Other(encoding) => encoding.decode_without_bom_handling(bytes).0,
+        Charset::Legacy(name) => {
+            let mut out = String::with_capacity(bytes.len());
+            Converter::new(name)?.push(bytes, true, &mut out);
+            Cow::Owned(out)
+        }
     })
 }
 
@@ -132,6 +147,7 @@ enum State {
     Latin1,
     Utf7(utf7::Decoder),
     Other(Box<encoding_rs::Decoder>),
+    Legacy(Converter),
 }
 
 impl Decoder {
@@ -145,6 +161,7 @@ impl Decoder {
             Charset::Other(encoding) => {
                 State::Other(Box::new(encoding.new_decoder_without_bom_handling()))
             }
+            Charset::Legacy(name) => State::Legacy(Converter::new(name)?),
         }))
     }
 
@@ -153,6 +170,7 @@ impl Decoder {
         match &mut self.0 {
             State::Latin1 => out.extend(bytes.iter().map(|&byte| latin1_char(byte))),
             State::Utf7(decoder) => decoder.push(bytes, last, out),
+            State::Legacy(converter) => converter.push(bytes, last, out),
             State::Utf8(carry) => push_utf8(carry, bytes, last, out),
             State::Other(decoder) => {
                 let mut rest = bytes;
@@ -218,10 +236,60 @@ mod tests {
         ] {
             assert!(is_known(label.as_bytes()), "{label}");
         }
-        for label in ["", "x-foo", "unknown-8bit", "iso-2022-kr", "replacement"] {
+        for label in [
+            "",
+            "x-foo",
+            "unknown-8bit",
+            "replacement",
+            "UTF-8//IGNORE",
+            "hz-gb-2312",
+        ] {
             assert!(!is_known(label.as_bytes()), "{label}");
         }
         assert!(is_known(b"utf-8*EN"));
+    }
+
+    /// Whether the C library's converters are installed; says so if not.
+    fn legacy_is_installed() -> bool {
+        let installed = is_known(b"iso-2022-kr");
+        if !installed {
+            let line = b"skipped: the C library's character set converters are not installed\n";
+            std::io::Write::write_all(&mut std::io::stdout().lock(), line).unwrap();
+        }
+        installed
+    }
+
+    #[test]
+    fn texts_in_sets_of_the_c_library() {
+        if !legacy_is_installed() {
+            return;
+        }
+        for (label, bytes, text) in [
+            (
+                &b"ISO-2022-KR"[..],
+                &b"\x1b$)C\x0eGQ1[\x0f"[..],
+                "\u{d55c}\u{ae00}",
+            ),
+            (b"cp437", b"\x84\x94\x81", "\u{e4}\u{f6}\u{fc}"),
+            (b"IBM850", b"\x84\xe1", "\u{e4}\u{df}"),
+            (b"VISCII", b"Vi\xaet", "Vi\u{1ec7}t"),
+            (b"koi8-t", b"\xf6", "\u{416}"),
+            (b"UTF-32BE", b"\0\0\0A\0\x01\xf6\0", "A\u{1f600}"),
+            (b"iso-2022-jp-2", b"\x1b$BF|K\\\x1b(B", "\u{65e5}\u{672c}"),
+        ] {
+            assert!(is_known(label));
+            let shown = String::from_utf8_lossy(label);
+            assert_eq!(decode(label, bytes).unwrap(), text, "{shown}");
+            let mut decoder = Decoder::new(label).unwrap();
+            for round in 0..2 {
+                let mut out = String::new();
+                for byte in bytes {
+                    decoder.push(&[*byte], false, &mut out);
+                }
+                decoder.push(b"", true, &mut out);
+                assert_eq!(out, text, "{shown}, round {round}");
+            }
+        }
     }
 
     #[test]
@@ -251,6 +319,18 @@ mod tests {
             decoder.push(a, false, &mut out);
             decoder.push(b, true, &mut out);
             prop_assert_eq!(out, decode(label, &bytes).unwrap());
+        }
+
+        #[test]
+        fn pieces_in_sets_of_the_c_library(bytes: Vec<u8>, cut in 0usize..32, which in 0usize..6) {
+            let label = [&b"cp437"[..], b"iso-2022-kr", b"euc-tw", b"utf-32le", b"viscii", b"iso-2022-cn"][which];
+            if let Some(mut decoder) = Decoder::new(label) {
+                let (a, b) = bytes.split_at(cut.min(bytes.len()));
+                let mut out = String::new();
+                decoder.push(a, false, &mut out);
+                decoder.push(b, true, &mut out);
+                prop_assert_eq!(out, decode(label, &bytes).unwrap());
+            }
         }
 
         #[test]

@@ -15,6 +15,8 @@ pub mod casefold;
 pub mod charset;
 pub mod collate;
 pub mod date;
+pub mod html;
+mod legacy;
 pub mod mutf7;
 pub mod pattern;
 pub mod rfc2047;

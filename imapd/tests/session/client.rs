@@ -148,6 +148,34 @@ impl Session {
         }
     }
 
+    /// Reads and drops output up to and including a line that begins with `start`; returns how many bytes that was.
+    /// For large replies: as patient as a loaded machine may need.
+    pub(crate) fn pass_over(&mut self, start: &str) -> usize {
+        const MOST: Duration = Duration::from_secs(120);
+        let needle = format!("\r\n{start}");
+        let mut seen = 0;
+        let deadline = Instant::now() + MOST;
+        loop {
+            let found = memchr::memmem::find(&self.pending, needle.as_bytes());
+            if let Some(at) = found {
+                let rest = self.pending.split_off(at + 2);
+                seen += self.pending.len();
+                self.pending = rest;
+                return seen + self.line().len() + 2;
+            }
+            // What may be the beginning of it stays.
+            let keep = self.pending.len().min(needle.len() - 1);
+            seen += self.pending.len() - keep;
+            self.pending.drain(..self.pending.len() - keep);
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(bytes) => self.pending.extend(bytes),
+                Err(RecvTimeoutError::Timeout) => panic!("no {start} in time"),
+                Err(RecvTimeoutError::Disconnected) => panic!("the session ended"),
+            }
+        }
+    }
+
     /// Reads and drops lines up to one that begins with `start`.
     pub(crate) fn skip_to(&mut self, start: &str) {
         while !self.line().starts_with(start) {}

@@ -208,25 +208,3 @@ fn messages_that_vanish() {
         "* 1 FETCH (UID 2 BODY[TEXT] {14}"
     );
 }
-
-#[test]
-fn reading_a_large_message_takes_little_memory() {
-    let mut message =
-        b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n".to_vec();
-    message.resize(40_000_000, b'x');
-    for at in (100..message.len()).step_by(77) {
-        message[at] = b'\n';
-    }
-    let home = home(&[("S", &message)]);
-    let mut session = home.start();
-    session.ask("SELECT INBOX", "OK");
-    session.ask("SEARCH BODY \"not there\"", "OK");
-    session.ask(
-        "FETCH 1 (RFC822.SIZE BODYSTRUCTURE BODY[1]<39000000.1000>)",
-        "OK",
-    );
-    let lines = session.ask("FETCH 1 BODY[1]", "OK");
-    assert!(lines.len() > 500_000);
-    let peak = session.peak_memory();
-    assert!(peak < 16_000, "{peak} kB");
-}

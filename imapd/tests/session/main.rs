@@ -14,6 +14,7 @@ mod fetch;
 mod flags;
 mod folders;
 mod idle;
+mod large;
 mod memory;
 mod messages;
 mod search;

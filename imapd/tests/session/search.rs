@@ -80,6 +80,44 @@ fn search_keys() {
 }
 
 #[test]
+fn charsets_of_the_needle_and_of_the_text() {
+    let korean = b"MIME-Version: 1.0\nSubject: =?ISO-2022-KR?B?GyQpQw5HUTFbDw==?=\n\
+        Content-Type: text/plain; charset=ISO-2022-KR\n\n\x1b$)C\x0eGQ1[\x0f\n";
+    let german = b"MIME-Version: 1.0\nContent-Type: text/html; charset=cp437\n\
+        Content-Transfer-Encoding: quoted-printable\n\n<b>Gr=81=E1</b>e &Auml;rger\n";
+    let home = home(&[("S", korean), ("S", german)]);
+    let found = |keys: &[u8]| {
+        let mut input = b"s SELECT INBOX\r\na SEARCH ".to_vec();
+        input.extend_from_slice(keys);
+        input.extend_from_slice(b"\r\nz LOGOUT\r\n");
+        let output = home.run(&input).output;
+        let (_, after) = output.split_once("s OK [READ-WRITE] Ok\r\n").unwrap();
+        after.lines().next().unwrap().to_owned()
+    };
+    let converters = found(b"CHARSET ISO-2022-KR ALL");
+    if converters.starts_with("a NO [BADCHARSET]") {
+        let line = b"skipped: the C library's character set converters are not installed\n";
+        std::io::Write::write_all(&mut std::io::stdout().lock(), line).unwrap();
+        return;
+    }
+    for (keys, expected) in [
+        (
+            &b"CHARSET ISO-2022-KR SUBJECT {10+}\r\n\x1b$)C\x0eGQ1[\x0f"[..],
+            "1",
+        ),
+        (b"CHARSET euc-kr BODY {4+}\r\n\xc7\xd1\xb1\xdb", "1"),
+        (b"CHARSET UTF-8 TEXT {6+}\r\n\xed\x95\x9c\xea\xb8\x80", "1"),
+        (b"CHARSET cp850 BODY {5+}\r\nGR\x9aSS", "2"),
+        (b"CHARSET utf-8 BODY {6+}\r\n\xc3\xa4RGER", "2"),
+        (b"BODY &Auml;", "2"),
+        (b"CHARSET iso-8859-1 TEXT {4+}\r\ngr\xfc\xdf", "2"),
+    ] {
+        let shown = keys.escape_ascii();
+        assert_eq!(found(keys), format!("* SEARCH {expected}"), "{shown}");
+    }
+}
+
+#[test]
 fn search_forms_and_refusals() {
     assert_eq!(search("UID SEARCH FLAGGED"), "* SEARCH 2");
     assert_eq!(
