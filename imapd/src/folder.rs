@@ -95,7 +95,10 @@ impl Session {
     pub fn failed(&self, error: &Error) -> Reply {
         if !matches!(
             error.kind(),
-            ErrorKind::NoSuchFolder | ErrorKind::FolderExists | ErrorKind::InvalidName
+            ErrorKind::NoSuchFolder
+                | ErrorKind::FolderExists
+                | ErrorKind::InvalidName
+                | ErrorKind::OverQuota
         ) {
             self.log_error(error);
         }
@@ -112,6 +115,9 @@ impl Session {
             ErrorKind::Protected => Reply::no("Not allowed on this mailbox.").with(Code::Cannot),
             ErrorKind::InvalidName => Reply::no("Invalid mailbox name.").with(Code::Cannot),
             ErrorKind::NoSpace => Reply::no("Out of disk space.").with(Code::OverQuota),
+            ErrorKind::OverQuota => {
+                Reply::no("You exceeded your mail quota.").with(Code::OverQuota)
+            }
             ErrorKind::Denied => Reply::no("No permission.").with(Code::NoPerm),
             ErrorKind::Locked => {
                 Reply::no("Mailbox is locked by another process.").with(Code::InUse)

@@ -17,6 +17,7 @@ use super::keyword_files;
 use super::keywords::{KeywordSet, KeywordTable};
 use super::lock::Lock;
 use super::options::Sync;
+use super::quota::{self, Amount};
 use super::uiddb::UidDb;
 
 /// A message being written. It implements [`Write`] for bytes as they are to be stored (LF line ends);
@@ -261,11 +262,24 @@ impl Folder {
         })
     }
 
+    /// Whether one more message of at least `bytes` bytes with these flags is within the quota.
+    ///
+    /// # Errors
+    /// `OverQuota`; otherwise why `maildirsize` cannot be read or replaced.
+    pub fn has_room(&self, bytes: u64, flags: Flags) -> Result<()> {
+        if !quota::counts(self.name(), flags) {
+            return Ok(());
+        }
+        let mut more = Amount::default();
+        more.add(bytes);
+        self.inner.root.has_room(more, self.options().quota)
+    }
+
     /// Files completed messages, all or none, with ascending UIDs in the order given. They are durable when this
     /// returns and are never `\Recent`. A session that has this folder open sees them at its next rescan.
     ///
     /// # Errors
-    /// `NoSpace`, `Locked`, `Denied`, `Io`; nothing was added then.
+    /// `OverQuota`, `NoSpace`, `Locked`, `Denied`, `Io`; nothing was added then.
     pub fn append(&self, messages: Vec<Pending>) -> Result<Appended> {
         let mut table = KeywordTable::default();
         let items: Vec<Item<'_>> = messages
@@ -284,7 +298,21 @@ impl Folder {
                 }
             })
             .collect();
-        let filed = file_messages(&self.inner, &table, &items)?;
+        let mut added = Amount::default();
+        for item in &items {
+            if quota::counts(self.name(), item.flags) {
+                added.add(filename::stored_size(&item.base).unwrap_or(0));
+            }
+        }
+        let root = &self.inner.root;
+        root.reserve(added, self.options().quota)?;
+        let filed = match file_messages(&self.inner, &table, &items) {
+            Ok(filed) => filed,
+            Err(error) => {
+                root.settle(Amount::default().less(added));
+                return Err(error);
+            }
+        };
         drop(items);
         // The names in `tmp` have served.
         drop(messages);

@@ -13,6 +13,7 @@ use super::keyword_files;
 use super::keywords::KeywordSet;
 use super::lock::Lock;
 use super::options::Sync;
+use super::quota::{self, Amount};
 use super::snapshot::{Message, Snapshot};
 
 /// Tries to read keywords beside others who take our lock away.
@@ -91,7 +92,8 @@ impl Folder {
     /// other sessions set or cleared stays unless this change says otherwise. The snapshot knows the result.
     ///
     /// # Errors
-    /// The first failure; messages before it have been changed, as the snapshot tells.
+    /// `OverQuota` if messages would count again that do not fit; nothing was changed then. Otherwise the first
+    /// failure; messages before it have been changed, as the snapshot tells.
     pub fn change(
         &self,
         snapshot: &mut Snapshot,
@@ -121,14 +123,23 @@ impl Folder {
         let inner = &*self.inner;
         let mut finder = Finder::default();
         let mut renamed = false;
+        let reserved = self.reserve_undeleted(snapshot, indexes, change)?;
+        let mut counted = Amount::default();
+        let mut changed = Ok(());
         for &index in indexes {
-            match change_flags(inner, snapshot, index, change, &mut finder)? {
-                Renaming::Done => renamed = true,
-                Renaming::Needless => {}
-                Renaming::Missing => outcome.missing.push(index),
-                Renaming::Modified => outcome.modified.push(index),
+            match change_flags(inner, snapshot, index, change, &mut finder, &mut counted) {
+                Ok(Renaming::Done) => renamed = true,
+                Ok(Renaming::Needless) => {}
+                Ok(Renaming::Missing) => outcome.missing.push(index),
+                Ok(Renaming::Modified) => outcome.modified.push(index),
+                Err(error) => {
+                    changed = Err(error);
+                    break;
+                }
             }
         }
+        inner.root.settle(counted.less(reserved));
+        changed?;
         if renamed && self.options().sync == Sync::Always {
             inner.cur.sync()?;
         }
@@ -160,6 +171,34 @@ impl Folder {
         });
         outcome.modified = modified;
         Ok(good)
+    }
+
+    /// Takes from the quota what messages need that would not be `\Deleted` any more.
+    fn reserve_undeleted(
+        &self,
+        snapshot: &Snapshot,
+        indexes: &[usize],
+        change: &Change,
+    ) -> Result<Amount> {
+        let mut more = Amount::default();
+        if !quota::counts(self.name(), Flags::NONE)
+            || change.apply(Flags::DELETED).contains(Flags::DELETED)
+        {
+            return Ok(more);
+        }
+        for index in indexes {
+            let Some(message) = snapshot.get(*index) else {
+                continue;
+            };
+            if message.flags().contains(Flags::DELETED) && !message.is_gone() {
+                more.add(quota::size_of(
+                    self.inner.place(message),
+                    snapshot.name(message),
+                ));
+            }
+        }
+        self.inner.root.reserve(more, None)?;
+        Ok(more)
     }
 
     /// Changes keywords under the folder's lock, on top of what is on disk now.
@@ -379,6 +418,7 @@ fn change_flags(
     index: usize,
     change: &Change,
     finder: &mut Finder,
+    counted: &mut Amount,
 ) -> Result<Renaming> {
     let mut located = true;
     let shown = snapshot.get(index).map(Message::flags);
@@ -413,8 +453,15 @@ fn change_flags(
         }
         let new = filename::with_flags(&old, flags);
         let dir = inner.place(&message);
+        let counts = |flags| quota::counts(&inner.name, flags);
+        let (did, does) = (counts(filename::flags(&old)), counts(flags));
         match dir.rename(&old, &inner.cur, &new) {
             Ok(()) => {
+                match (did, does) {
+                    (true, false) => counted.subtract(quota::size_of(&inner.cur, &new)),
+                    (false, true) => counted.add(quota::size_of(&inner.cur, &new)),
+                    _ => {}
+                }
                 snapshot.renamed(index, &new);
                 return Ok(Renaming::Done);
             }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, fstat, futimens};
@@ -12,11 +13,12 @@ use nix::sys::time::TimeSpec;
 use super::append::{Filed, Item, Source, file_messages};
 use super::change::{Removal, remove};
 use super::error::{Error, ErrorKind, Result};
-use super::filename::TmpName;
+use super::filename::{self, TmpName};
 use super::flags::Flags;
 use super::folder::{Finder, Folder};
 use super::keywords::KeywordSet;
 use super::options::Sync;
+use super::quota::{self, Amount};
 use super::snapshot::Snapshot;
 
 /// Up to so many files are synced one by one.
@@ -56,8 +58,21 @@ struct Prepared {
     uid: u32,
     base: Vec<u8>,
     flags: Flags,
+    /// Flags that it has where it comes from.
+    old_flags: Flags,
     keywords: KeywordSet,
     place: Place,
+}
+
+/// What a copy means for the quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Charge {
+    /// It must fit.
+    Copy,
+    /// It must fit; what leaves here makes room.
+    Move,
+    /// It is let in whatever the limit: to throw something away must never fail for lack of room.
+    Discard,
 }
 
 enum Place {
@@ -111,13 +126,24 @@ impl Folder {
     /// keywords and internal date. Durable when this returns. `to` may be this folder.
     ///
     /// # Errors
-    /// `NoSpace`, `Locked`, `Denied`, `Io`; nothing was copied then.
+    /// `OverQuota`, `NoSpace`, `Locked`, `Denied`, `Io`; nothing was copied then.
     pub fn copy(
         &self,
         snapshot: &mut Snapshot,
         indexes: &[usize],
         to: &Self,
         keep: Keep,
+    ) -> Result<Copied> {
+        self.copy_charged(snapshot, indexes, to, keep, Charge::Copy)
+    }
+
+    fn copy_charged(
+        &self,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        to: &Self,
+        keep: Keep,
+        charge: Charge,
     ) -> Result<Copied> {
         let mut copied = Copied::default();
         let mut uids: Vec<(usize, u32, u32)> = Vec::with_capacity(indexes.len());
@@ -129,7 +155,7 @@ impl Folder {
                 break;
             }
             let prepared = self.prepare(snapshot, &rest, to, keep, by_link, &mut copied.missing)?;
-            let filed = self.file_prepared(snapshot, &prepared, to);
+            let filed = self.file_charged(snapshot, &prepared, to, charge);
             for prepared in &prepared {
                 if let Place::Tmp(name) = &prepared.place {
                     // Filed or not, the name in `tmp` has served. Not removed now, it is purged after 36 hours.
@@ -177,17 +203,61 @@ impl Folder {
         to: &Self,
         keep: Keep,
     ) -> Result<Copied> {
+        self.move_charged(snapshot, indexes, to, keep, Charge::Move)
+    }
+
+    /// As [`Self::move_to`], to a folder for what is thrown away: a quota does not forbid it.
+    ///
+    /// # Errors
+    /// As [`Self::move_to`].
+    pub fn discard_to(
+        &self,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        to: &Self,
+        keep: Keep,
+    ) -> Result<Copied> {
+        self.move_charged(snapshot, indexes, to, keep, Charge::Discard)
+    }
+
+    fn move_charged(
+        &self,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        to: &Self,
+        keep: Keep,
+        charge: Charge,
+    ) -> Result<Copied> {
         self.attend(snapshot);
-        let copied = self.copy(snapshot, indexes, to, keep)?;
+        let copied = self.copy_charged(snapshot, indexes, to, keep, charge)?;
         let mut finder = Finder::default();
+        let same_account = Arc::ptr_eq(&self.inner.root, &to.inner.root);
+        let mut left = Amount::default();
+        let mut removed = Ok(());
         for (uid, _) in &copied.uids {
             let Some(index) = snapshot.index_of_uid(*uid) else {
                 continue;
             };
-            match remove(&self.inner, snapshot, index, &mut finder, |_| true)? {
-                Removal::Done | Removal::Missing | Removal::Kept => {}
+            let counted = snapshot
+                .get(index)
+                .filter(|message| !same_account && quota::counts(self.name(), message.flags()));
+            let size = counted
+                .map(|message| quota::size_of(self.inner.place(message), snapshot.name(message)));
+            match remove(&self.inner, snapshot, index, &mut finder, |_| true) {
+                Ok(Removal::Done) => {
+                    if let Some(size) = size {
+                        left.subtract(size);
+                    }
+                }
+                Ok(Removal::Missing | Removal::Kept) => {}
+                Err(error) => {
+                    removed = Err(error);
+                    break;
+                }
             }
         }
+        self.inner.root.settle(left);
+        removed?;
         if self.options().sync != Sync::Never && !copied.uids.is_empty() {
             self.inner.cur.sync()?;
         }
@@ -287,6 +357,7 @@ impl Folder {
             uid: message.uid(),
             base,
             flags: message.flags() & keep.flags,
+            old_flags: message.flags(),
             keywords: if keep.keywords {
                 message.keyword_set()
             } else {
@@ -366,6 +437,50 @@ impl Folder {
             look,
             private: dir.st_uid == look.uid && dir.st_mode & 0o077 == 0,
         })
+    }
+
+    /// As [`Self::file_prepared`], with the quota of the account that gets the messages.
+    fn file_charged(
+        &self,
+        snapshot: &Snapshot,
+        prepared: &[Prepared],
+        to: &Self,
+        charge: Charge,
+    ) -> Result<Filed> {
+        let root = &to.inner.root;
+        let same_account = Arc::ptr_eq(&self.inner.root, root);
+        let mut amounts = Vec::with_capacity(prepared.len());
+        let mut sum = Amount::default();
+        for one in prepared {
+            let size = filename::stored_size(&one.base).unwrap_or(0);
+            let mut amount = Amount::default();
+            if quota::counts(to.name(), one.flags) {
+                amount.add(size);
+            }
+            // In another account it is given back once it has left; see `move_charged`.
+            if charge != Charge::Copy && same_account && quota::counts(self.name(), one.old_flags) {
+                amount.subtract(size);
+            }
+            sum = sum.plus(amount);
+            amounts.push(amount);
+        }
+        if charge == Charge::Discard || (sum.bytes <= 0 && sum.messages <= 0) {
+            root.settle(sum);
+        } else {
+            root.reserve(sum, None)?;
+        }
+        let filed = self.file_prepared(snapshot, prepared, to);
+        let mut back = Amount::default();
+        for (index, amount) in amounts.into_iter().enumerate() {
+            let stored = filed
+                .as_ref()
+                .is_ok_and(|filed| filed.uids.get(index).is_some_and(Option::is_some));
+            if !stored {
+                back = back.less(amount);
+            }
+        }
+        root.settle(back);
+        filed
     }
 
     fn file_prepared(

@@ -20,6 +20,8 @@ pub enum ErrorKind {
     InvalidName,
     /// The file system or its quota is full.
     NoSpace,
+    /// The account's own quota (`maildirsize`) is full.
+    OverQuota,
     /// Permissions or a read-only file system forbid it.
     Denied,
     /// Another process held the folder's lock for too long.
@@ -111,6 +113,7 @@ impl fmt::Display for Error {
             (None, ErrorKind::Protected) => "Not allowed on this folder",
             (None, ErrorKind::InvalidName) => "Invalid name",
             (None, ErrorKind::NoSpace) => "No space left",
+            (None, ErrorKind::OverQuota) => "Over quota",
             (None, ErrorKind::Denied) => "Permission denied",
             (None, ErrorKind::Locked) => "Locked by another process for too long",
             (None, ErrorKind::Gone) => "Message is gone",

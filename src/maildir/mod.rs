@@ -19,6 +19,7 @@
 //! overwritten, UIDs and UIDVALIDITY stay for the life of a mailbox, and other software may change the same files at
 //! any time. Contract: maildir.
 
+mod acl;
 mod append;
 mod arrive;
 pub mod cache;
@@ -45,6 +46,7 @@ mod modseq;
 mod name;
 mod options;
 mod purge;
+mod quota;
 mod roll;
 mod root;
 mod scan;
@@ -57,6 +59,7 @@ mod uidvalidity;
 mod watch;
 mod witness;
 
+pub use acl::{Acl, AclReader, Identity, Minimum, Right, Rights};
 pub use append::{Appended, Delivery, Details, Pending};
 pub use change::{Action, Change, Outcome};
 pub use copy::{Copied, Keep};
@@ -70,6 +73,7 @@ pub use memory::{Attributes, Memory};
 pub use modseq::Changes;
 pub use name::{FolderName, NameError};
 pub use options::{Options, Sync};
+pub use quota::{QuotaLimits, QuotaUse};
 pub use root::{FolderEntry, Maildir, make_folder, make_maildir};
 pub use snapshot::{Diff, Expunged, Hidden, Message, Snapshot};
 pub use status::Status;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::filename;
 use super::name::FolderName;
+use super::quota::QuotaLimits;
 
 /// `IMAP_FSYNC`: what is on disk when a command is answered with OK (architecture, Durability).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +35,10 @@ pub struct Options {
     pub lock_wait: Duration,
     /// `MAILDIR_SKIP_SYMLINK_CHECKS` non-zero: follow symbolic links to message files however they lead.
     pub follow_links: bool,
+    /// Access control lists count and are kept; off for accounts with the option `disableshared`.
+    pub acls: bool,
+    /// `MAILDIRQUOTA`: the limits that a message added by APPEND gives the account; those of `maildirsize` if `None`.
+    pub quota: Option<QuotaLimits>,
 }
 
 impl Default for Options {
@@ -46,6 +51,8 @@ impl Default for Options {
             trash: FolderName::new(b"Trash").unwrap_or_default(),
             lock_wait: Duration::from_secs(60),
             follow_links: false,
+            acls: true,
+            quota: None,
         }
     }
 }
@@ -73,6 +80,9 @@ impl Options {
             if let Ok(name) = FolderName::new(value.as_bytes()) {
                 options.trash = name;
             }
+        }
+        if let Some(value) = env::var_os("MAILDIRQUOTA") {
+            options.quota = Some(QuotaLimits::parse(value.as_bytes()));
         }
         if let Some(value) = env::var_os("MAILDIR_SKIP_SYMLINK_CHECKS") {
             options.follow_links = value

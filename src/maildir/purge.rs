@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::stat::FileStat;
 
 use super::error::Result;
+use super::filename;
 use super::folder::{Folder, Inner};
+use super::quota::{self, Amount};
 use super::root::remove_tree;
 use crate::sys::dir::Kind;
 
@@ -46,28 +48,38 @@ pub(crate) fn tmp(inner: &Inner) {
 
 impl Folder {
     /// Removes the messages whose ctime is older than `days` (at least 1) days, in `cur` and `new`, as
-    /// `IMAP_EMPTYTRASH` does at login and logout (contract: maildir 11). Returns how many.
+    /// `IMAP_EMPTYTRASH` does at login and logout (contract: maildir 11). Returns how many. They leave the quota.
     ///
     /// # Errors
     /// A directory that cannot be read. Files that cannot be removed are passed over.
     pub fn purge_older(&self, days: u32) -> Result<usize> {
         let age = Duration::from_secs(u64::from(days.max(1)) * 86400);
         let mut removed = 0;
+        let mut left = Amount::default();
+        let mut listed = Ok(());
         for dir in [&self.inner.new, &self.inner.cur] {
             let mut names = Vec::new();
-            dir.list(|entry| {
+            listed = dir.list(|entry| {
                 if !entry.name.starts_with(b".") && entry.kind != Kind::Directory {
                     names.push(entry.name.to_vec());
                 }
-            })?;
+            });
+            if listed.is_err() {
+                break;
+            }
             for name in names {
                 if let Ok(Some(stat)) = dir.stat(&name) {
                     if is_older(&stat, age) && dir.unlink(&name).is_ok() {
                         removed += 1;
+                        if quota::counts(self.name(), filename::flags(&name)) {
+                            let size = u64::try_from(stat.st_size).unwrap_or(0);
+                            left.subtract(filename::stored_size(&name).unwrap_or(size));
+                        }
                     }
                 }
             }
         }
-        Ok(removed)
+        self.inner.root.settle(left);
+        listed.map(|()| removed)
     }
 }

@@ -10,6 +10,7 @@ use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::{AccessFlags, UnlinkatFlags};
 
+use super::acl;
 use super::error::{Error, ErrorKind, Result};
 use super::filename::TmpName;
 use super::files::{self, Dir};
@@ -22,11 +23,11 @@ use crate::sys::dir::Kind;
 use crate::sys::log::{Level, log};
 
 /// Where ACLs of folders are kept that exist only as parents.
-const HIERACL: &[u8] = b"courierimaphieracl";
+pub(crate) const HIERACL: &[u8] = b"courierimaphieracl";
 /// In this order: `cur` last tells others that the folder is complete.
 const PARTS: [&[u8]; 3] = [b"tmp", b"new", b"cur"];
 /// Tells a folder from a maildir of its own.
-const MARKER: &[u8] = b"maildirfolder";
+pub(crate) const MARKER: &[u8] = b"maildirfolder";
 /// Deepest tree that a removal descends into.
 const DEPTH: u32 = 32;
 
@@ -216,8 +217,9 @@ impl Maildir {
             return Err(Error::new(ErrorKind::FolderExists, "create", &path));
         }
         let uid_validity = root.new_uid_validity(false)?;
+        let acl = self.acl_to_be(name)?;
         let work = TmpName::new("folder", &root.options.host).tmp();
-        let made = self.build(&work, uid_validity).and_then(|()| {
+        let made = self.build(&work, uid_validity, acl).and_then(|()| {
             root.tmp
                 .rename(&work, &root.dir, &directory)
                 .map_err(|errno| match errno {
@@ -233,12 +235,13 @@ impl Maildir {
             }
             return Err(error);
         }
+        self.drop_hierarchy_acl(name);
         root.sync()?;
         self.folder(name)
     }
 
     /// Makes the directories and files of a new folder below the root's `tmp`.
-    fn build(&self, work: &[u8], uid_validity: u32) -> Result<()> {
+    fn build(&self, work: &[u8], uid_validity: u32, acl: Option<Vec<u8>>) -> Result<()> {
         let root = &self.root;
         root.tmp.mkdir(work, 0o700)?;
         let dir = root.tmp.open_dir(work)?;
@@ -246,7 +249,12 @@ impl Maildir {
             dir.mkdir(part, 0o700)?;
         }
         dir.create(MARKER, 0o600)?;
-        uiddb::create(&dir, uid_validity, root.options.sync != Sync::Never)?;
+        let durable = root.options.sync != Sync::Never;
+        uiddb::create(&dir, uid_validity, durable)?;
+        if let Some(acl) = acl {
+            let file = dir.create(acl::FILE, 0o644)?;
+            files::write_all(&file, &acl, durable, &dir.path_of(acl::FILE))?;
+        }
         if root.options.sync != Sync::Never {
             dir.sync()?;
         }
@@ -269,6 +277,7 @@ impl Maildir {
         }
         let _lock = Lock::acquire(&root.tmp, &root.options)?;
         self.remember_validity(name)?;
+        self.keep_acl_of_name(name)?;
         // Out of sight in one step; the removal itself may take its time or be cut short.
         let work = TmpName::new("deleted", &root.options.host).tmp();
         root.dir
@@ -278,6 +287,7 @@ impl Maildir {
         if let Err(error) = remove_tree(&root.tmp, &work) {
             log(Level::Err, format_args!("{error}"));
         }
+        root.recount_quota();
         Ok(())
     }
 
@@ -328,11 +338,13 @@ impl Maildir {
         for (name, _) in &moves {
             self.remember_validity(name)?;
         }
+        self.keep_acls(from)?;
         self.rename_all(&moves)?;
         self.rename_hierarchy_acls(from, to);
         if let Err(error) = self.rename_subscriptions(from, to) {
             log(Level::Err, format_args!("{error}"));
         }
+        root.recount_quota();
         root.sync()
     }
 

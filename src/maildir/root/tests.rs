@@ -55,6 +55,7 @@ fn a_new_folder_is_complete_and_its_uidvalidity_is_fixed() {
     assert_eq!(
         list(&path),
         [
+            "courierimapacl",
             "courierimapuiddb",
             "courierimapuidmark",
             "cur",
