@@ -38,6 +38,7 @@ const SESSION: &[&str] = &[
     "MULTIAPPEND",
     "BINARY",
     "STATUS=SIZE",
+    "QUOTA",
 ];
 
 /// Words of what `IMAP_DISABLETHREADSORT` turns off.
@@ -49,6 +50,9 @@ const THREAD_SORT: &[&str] = &[
     "THREAD=REFERENCES",
     "THREAD=REFS",
 ];
+
+/// Words of what `IMAP_ACL` announces.
+const ACL: &[&str] = &["ACL", "ACL2=UNION"];
 
 /// Words that only imaplogin acts on, besides those of [`Stage::Login`].
 const LOGIN: &[&str] = &["SASL-IR", "LITERAL-"];
@@ -73,6 +77,7 @@ pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> Str
     }
     .unwrap_or_default();
     let sorts = !filled("IMAP_DISABLETHREADSORT").is_some_and(|value| is_on(&value));
+    let acl = filled("IMAP_ACL").is_some_and(|value| is_on(&value));
     let hidden = filled("IMAP_CAPABILITY_OFF").unwrap_or_default();
     let limit = filled("IMAP_APPENDLIMIT").and_then(|value| append_limit(value.as_bytes()));
 
@@ -93,7 +98,7 @@ pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> Str
     };
     add("IMAP4rev1");
     for word in configured.split_ascii_whitespace() {
-        if is_true(word) || (sorts && is_among(THREAD_SORT, word)) {
+        if is_true(word) || (sorts && is_among(THREAD_SORT, word)) || (acl && is_among(ACL, word)) {
             add(word);
         }
     }
@@ -101,6 +106,9 @@ pub fn capability(setting: impl Fn(&str) -> Option<String>, stage: Stage) -> Str
     match limit {
         Some(limit) => add(&format!("APPENDLIMIT={limit}")),
         None => add("APPENDLIMIT"),
+    }
+    if acl {
+        ACL.iter().for_each(|word| add(word));
     }
     if sorts {
         THREAD_SORT.iter().for_each(|word| add(word));
@@ -179,7 +187,7 @@ mod tests {
                    AUTH=DIGEST-MD5 AUTH=PLAIN IDLE";
         assert_eq!(
             list(&[("IMAP_CAPABILITY", old)], Stage::Session),
-            "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT AUTH=PLAIN IDLE ID \
+            "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT QUOTA AUTH=PLAIN IDLE ID \
              UNSELECT MOVE LIST-EXTENDED LIST-STATUS SPECIAL-USE ESEARCH SEARCHRES WITHIN MULTIAPPEND BINARY \
              STATUS=SIZE APPENDLIMIT SORT=DISPLAY ESORT THREAD=REFS LITERAL+ ENABLE UTF8=ACCEPT"
         );

@@ -1,41 +1,70 @@
-//! The one way from a mailbox name on the wire to a folder. Whoever asks says what for; what does not exist and what
-//! may not be used for that get the same answer, so that names cannot be probed.
+//! The one way from a mailbox name on the wire to a folder. Whoever asks says what for, that is with which right and
+//! for which command; what does not exist and what the user has no rights on at all get the same answer, so that names
+//! cannot be probed. Folders of others will be found here, too: a [`Place`] says in which maildir a name is.
 
-use courier::maildir::{Error, ErrorKind, Folder, FolderName, NameError};
+use courier::maildir::{
+    Acl, Error, ErrorKind, Folder, FolderName, Maildir, NameError, Right, Rights,
+};
 use courier::sys::log::{Level, log};
 use courier::text::mutf7;
 
 use crate::reply::{Code, Reply};
 use crate::session::Session;
 
-/// What a folder is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Right {
-    /// To read it.
-    Read,
-    /// To add messages to it.
-    Insert,
-}
+/// With one of these rights a user may know that a mailbox exists (RFC 4314 section 4, MYRIGHTS).
+pub const KNOWING: &[u8] = b"lricxea";
 
 /// A mailbox name that cannot name anything of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadName;
 
+/// Where a mailbox name leads, whether there is a folder or not.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The maildir.
+    pub maildir: Maildir,
+    /// The name in it.
+    pub name: FolderName,
+    /// The maildir is the user's own.
+    pub own: bool,
+}
+
+/// A folder with what the user may do there.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The folder.
+    pub folder: Folder,
+    /// The user's rights.
+    pub rights: Rights,
+    /// Where it is.
+    pub place: Place,
+}
+
 impl Session {
-    /// The folder that a wire name means, whether it exists or not. `INBOX` counts in any case.
+    /// Where a wire name leads. `INBOX` counts in any case.
     ///
     /// # Errors
     /// [`BadName`]: wrong encoding, a `/`, an empty component, or outside INBOX.
-    pub fn folder_name(&self, wire: &[u8]) -> Result<FolderName, BadName> {
+    pub fn place(&self, wire: &[u8]) -> Result<Place, BadName> {
         let name = self.decode_name(wire)?;
-        FolderName::from_full(name.as_bytes()).map_err(|error| {
+        let name = FolderName::from_full(name.as_bytes()).map_err(|error| {
             // Each means the same to the client.
             let (NameError::EmptyComponent
             | NameError::ForbiddenByte
             | NameError::TooLong
             | NameError::NotInbox) = error;
             BadName
-        })
+        })?;
+        Ok(self.own_place(name))
+    }
+
+    /// A folder of the user's own.
+    pub fn own_place(&self, name: FolderName) -> Place {
+        Place {
+            maildir: self.maildir.clone(),
+            name,
+            own: true,
+        }
     }
 
     /// A name or pattern from the wire in the form used on disk.
@@ -71,13 +100,13 @@ impl Session {
         }
     }
 
-    /// Opens the folder that a wire name means.
+    /// Opens the folder that a wire name means, for `command`, which needs `right`.
     ///
     /// # Errors
     /// The reply of the command.
-    pub fn resolve(&self, wire: &[u8], right: Right) -> Result<Folder, Reply> {
-        let name = self.folder_name(wire).map_err(|BadName| missing(None))?;
-        self.maildir.folder(&name).map_err(|error| {
+    pub fn resolve(&self, wire: &[u8], right: Right, command: &str) -> Result<Found, Reply> {
+        let place = self.place(wire).map_err(|BadName| missing(None))?;
+        let folder = place.maildir.folder(&place.name).map_err(|error| {
             if matches!(
                 error.kind(),
                 ErrorKind::NoSuchFolder | ErrorKind::InvalidName | ErrorKind::Denied
@@ -88,7 +117,48 @@ impl Session {
                 return missing((right == Right::Insert).then_some(Code::TryCreate));
             }
             self.failed(&error)
+        })?;
+        let rights = self.require(&place, right, command, wire)?;
+        Ok(Found {
+            folder,
+            rights,
+            place,
         })
+    }
+
+    /// The user's rights at a place, which must have `right`.
+    ///
+    /// # Errors
+    /// The reply of the command: it has not, or that cannot be told.
+    pub fn require(
+        &self,
+        place: &Place,
+        right: Right,
+        command: &str,
+        wire: &[u8],
+    ) -> Result<Rights, Reply> {
+        let rights = self.rights(place).map_err(|error| self.failed(&error))?;
+        if rights.has(right) {
+            Ok(rights)
+        } else if rights.has_any(KNOWING) {
+            Err(denied(command, wire, right))
+        } else {
+            Err(missing(None))
+        }
+    }
+
+    /// The user's rights at a place.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub fn rights(&self, place: &Place) -> Result<Rights, Error> {
+        let acl = place.maildir.acl(&place.name)?;
+        Ok(self.rights_by(&acl, place.own))
+    }
+
+    /// The user's rights by a list.
+    pub fn rights_by(&self, acl: &Acl, own: bool) -> Rights {
+        acl.rights(&self.identity, own)
     }
 
     /// The reply to a command that the store could not do, with its log line.
@@ -143,4 +213,14 @@ impl Session {
 pub fn missing(code: Option<Code>) -> Reply {
     Reply::no("Mailbox does not exist, or must be subscribed to.")
         .with(code.unwrap_or(Code::NonExistent))
+}
+
+/// The answer to a command that needs a right which the user lacks. `mailbox`: its name on the wire.
+pub fn denied(command: &str, mailbox: &[u8], right: Right) -> Reply {
+    let text = format!(
+        "Access denied for {command} on {} (ACL \"{}\" required)",
+        String::from_utf8_lossy(mailbox),
+        char::from(right.letter())
+    );
+    Reply::no(text).with(Code::NoPerm)
 }

@@ -13,6 +13,7 @@ pub mod prelogin;
 pub mod recall;
 pub mod receive;
 pub mod reply;
+pub mod rights;
 pub mod section;
 pub mod session;
 pub mod settings;

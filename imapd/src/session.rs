@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use courier::maildir::{Maildir, Options};
+use courier::maildir::{Identity, Maildir, Options};
 use courier::sys::log::{Level, log};
 use nix::errno::Errno;
 
@@ -75,6 +75,8 @@ pub struct Session {
     pub account: Account,
     /// The account's mail.
     pub maildir: Maildir,
+    /// Whom access control lists mean by this user.
+    pub identity: Identity,
     /// The selected mailbox.
     pub selected: Option<Selected>,
     /// `ENABLE UTF8=ACCEPT` was given: names and strings are UTF-8 on the wire.
@@ -147,7 +149,9 @@ fn start(
     };
     let refused = |refusal| Stop::Refused(refusal, account.name.clone());
     startup::enter(&settings, &account, &Settings::maildir(argument)).map_err(refused)?;
-    let maildir = Maildir::open(Path::new("."), Options::from_environment()).map_err(|error| {
+    let mut options = Options::from_environment();
+    options.acls = !settings.options.is_set("disableshared");
+    let maildir = Maildir::open(Path::new("."), options).map_err(|error| {
         let reason = error.errno().unwrap_or(Errno::EIO).desc();
         refused(Refusal::Fatal(
             format!("{reason}: {reason}"),
@@ -183,6 +187,7 @@ fn start(
     Ok(Session {
         out: Writer::memory(),
         input,
+        identity: settings.identity(&account.name),
         settings,
         account,
         maildir,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use courier::login::confine::Wanted;
-use courier::maildir::FolderName;
+use courier::maildir::{FolderName, Identity};
 
 use crate::capability::{append_limit, is_on};
 
@@ -105,7 +105,27 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Whom access control lists mean: the login name as it is (`fallback` where the session has none) and the groups.
+    pub fn identity(&self, fallback: &str) -> Identity {
+        let user = env::var_os("AUTHENTICATED")
+            .map(OsString::into_vec)
+            .filter(|user| !user.is_empty())
+            .unwrap_or_else(|| fallback.as_bytes().to_vec());
+        let groups = self.options.values("group").map(<[u8]>::to_vec).collect();
+        Identity { user, groups }
+    }
+}
+
 impl AccountOptions {
+    /// The values of every entry of this name.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.split(|&byte| byte == b',').filter_map(move |entry| {
+            let entry = entry.trim_ascii_start();
+            entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+        })
+    }
+
     /// True if the option is set to a number that is not 0, or to something that begins with `t`, `T`, `y` or `Y`.
     /// The first entry of a name counts (contract: authdaemon 7).
     pub fn is_set(&self, name: &str) -> bool {

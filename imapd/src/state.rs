@@ -6,15 +6,26 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use courier::maildir::{Diff, Error, Flags, Folder, Memory, Message, Snapshot};
+use courier::maildir::{Diff, Error, Flags, Folder, Memory, Message, Right, Rights, Snapshot};
 
 use crate::command::fetch::Kept;
+use crate::folder::{Found, Place};
 use crate::grammar::sequence::{Ranges, SequenceSet};
 use crate::reply::Reply;
+use crate::rights;
 use crate::writer::Writer;
 
 /// System flags in the order of the FLAGS response.
 const IN_FLAGS: &[u8] = b"\\Draft \\Answered \\Flagged \\Deleted \\Seen";
+
+/// The same, one by one.
+const IN_PERMANENT: [(Flags, &[u8]); 5] = [
+    (Flags::DRAFT, b"\\Draft"),
+    (Flags::ANSWERED, b"\\Answered"),
+    (Flags::FLAGGED, b"\\Flagged"),
+    (Flags::DELETED, b"\\Deleted"),
+    (Flags::SEEN, b"\\Seen"),
+];
 
 /// Flags of a message, in the order in which they are shown.
 const IN_FETCH: [(Flags, &[u8]); 5] = [
@@ -34,6 +45,10 @@ pub struct Selected {
     pub view: Snapshot,
     /// Selected by EXAMINE.
     pub read_only: bool,
+    /// Where it is, for its access control list.
+    pub place: Place,
+    /// What the user may do with it.
+    pub rights: Rights,
     /// Clients may make new keywords.
     pub keywords_allowed: bool,
     /// Keywords of the last FLAGS response.
@@ -61,11 +76,13 @@ impl Drop for Selected {
 
 impl Selected {
     /// A mailbox just scanned.
-    pub fn new(folder: Folder, view: Snapshot, read_only: bool, keywords_allowed: bool) -> Self {
+    pub fn new(found: Found, view: Snapshot, read_only: bool, keywords_allowed: bool) -> Self {
         Self {
-            folder,
+            folder: found.folder,
             view,
             read_only,
+            place: found.place,
+            rights: found.rights,
             keywords_allowed,
             announced: Vec::new(),
             copied: BTreeSet::new(),
@@ -173,12 +190,30 @@ impl Selected {
             out.put(b")] No permanent flags permitted\r\n");
             return;
         }
-        out.put(&keywords);
-        if self.keywords_allowed {
-            out.put(b"\\* ");
+        // Only what the user may change (RFC 4314 section 4).
+        let mut permanent = Vec::new();
+        if self.rights.has(Right::Write) {
+            permanent.extend_from_slice(&keywords);
+            if self.keywords_allowed {
+                permanent.extend_from_slice(b"\\* ");
+            }
         }
-        out.put(IN_FLAGS);
+        let allowed = rights::flags(&self.rights);
+        for (flag, name) in IN_PERMANENT {
+            if allowed.contains(flag) {
+                permanent.extend_from_slice(name);
+                permanent.push(b' ');
+            }
+        }
+        out.put(permanent.trim_ascii_end());
         out.put(b")] Limited\r\n");
+    }
+
+    /// Writes the response that tells the user's rights.
+    pub fn put_rights(&self, out: &mut Writer) {
+        out.put(b"* OK [MYRIGHTS ");
+        out.string(&rights::full(&self.rights), false);
+        out.put(b"] ACL\r\n");
     }
 
     /// As [`Self::put_flags_in_use`], if keywords have come into use since the last time.

@@ -5,17 +5,20 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use courier::maildir::{Delivery, Details, Error, Flags, Folder, Pending, valid_keyword};
+use courier::maildir::{
+    Delivery, Details, Error, Flags, Folder, Keep, Pending, Right, valid_keyword,
+};
 use courier::sys::log::{Level, log};
 
 use crate::attempt;
-use crate::folder::Right;
+use crate::folder::Found;
 use crate::grammar::append::{Append, AppendMessage};
 use crate::grammar::cursor::{Cursor, SyntaxError};
 use crate::grammar::flag::{FlagList, SystemFlag};
 use crate::grammar::sequence::Ranges;
 use crate::receive::{COMMAND_TIMEOUT, LineEnd, Literal};
 use crate::reply::{Code, Reply};
+use crate::rights;
 use crate::session::{End, Executed, Session, malformed};
 
 /// Most messages of one command.
@@ -23,19 +26,21 @@ const MAX_MESSAGES: usize = 1000;
 
 /// APPEND, whose first message's bytes are next.
 pub fn execute(session: &mut Session, append: Append, literal: Literal) -> Executed {
-    let folder = match session.target(&append.mailbox) {
-        Ok(folder) => folder,
+    let (folder, keep) = match session.target(&append.mailbox, "APPEND") {
+        Ok(found) => (found.folder, rights::keep(&found.rights)),
         Err(reply) => return refuse(session, literal, reply),
     };
     let mut message = append.message;
     let mut literal = literal;
     let mut pending = Vec::new();
     loop {
-        let delivery = match begin(session, &folder, &literal, pending.len()) {
+        let details = details(session, &message, keep);
+        let begun = begin(session, &folder, &literal, pending.len(), details.flags);
+        let delivery = match begun {
             Ok(delivery) => delivery,
             Err(reply) => return refuse(session, literal, reply),
         };
-        match receive(session, delivery, &message, literal)? {
+        match receive(session, delivery, &message, literal, details)? {
             Ok(complete) => pending.push(complete),
             Err(reply) => {
                 // The bytes were read; what the rest of the command says does not matter any more.
@@ -94,20 +99,34 @@ fn begin(
     folder: &Folder,
     literal: &Literal,
     before: usize,
+    flags: Flags,
 ) -> Result<Delivery, Reply> {
-    match literal.size {
+    let size = match literal.size {
         None => return Err(too_big()),
         // RFC 3502: an empty message cancels the command.
         Some(0) => return Err(Reply::no("An empty message cannot be stored.").with(Code::Cannot)),
         Some(size) => match session.settings.append_limit {
             Some(limit) if size > limit => return Err(too_big()),
-            _ => {}
+            _ => size,
         },
-    }
+    };
     if before >= MAX_MESSAGES {
         return Err(Reply::no("Too many messages in one command.").with(Code::Limit));
     }
-    folder.deliver().map_err(|error| failed(session, &error))
+    // Each line end is stored as one octet, so at least half of it is.
+    folder
+        .has_room(size / 2, flags)
+        .and_then(|()| folder.deliver())
+        .map_err(|error| failed(session, &error))
+}
+
+/// What the message carries besides its bytes, as far as the rights on the mailbox let it.
+fn details(session: &Session, message: &AppendMessage, keep: Keep) -> Details {
+    Details {
+        flags: flags(&message.flags) & keep.flags,
+        keywords: keywords(&message.flags, session.settings.keywords && keep.keywords),
+        internal_date: message.date.and_then(|date| moment(date.unix())),
+    }
 }
 
 fn too_big() -> Reply {
@@ -120,6 +139,7 @@ fn receive(
     mut delivery: Delivery,
     message: &AppendMessage,
     literal: Literal,
+    details: Details,
 ) -> Result<Result<Pending, Reply>, End> {
     if literal.synchronising {
         session.go_ahead();
@@ -138,11 +158,6 @@ fn receive(
         let reply = Reply::no("Messages with NUL octets cannot be stored as they are.");
         return Ok(Err(reply.with(Code::UnknownCte)));
     }
-    let details = Details {
-        flags: flags(&message.flags),
-        keywords: keywords(&message.flags, session.settings.keywords),
-        internal_date: message.date.and_then(|date| moment(date.unix())),
-    };
     Ok(written
         .and_then(|()| delivery.finish(details))
         .map_err(|error| failed(session, &error)))
@@ -193,14 +208,15 @@ impl Session {
     /// # Errors
     /// The reply of the command: it does not exist, or messages put there would have to be sent, which this server
     /// does not do yet.
-    pub fn target(&self, wire: &[u8]) -> Result<Folder, Reply> {
-        let folder = self.resolve(wire, Right::Insert)?;
-        if self.settings.outbox.as_deref() == Some(folder.name().directory().as_slice()) {
+    pub fn target(&self, wire: &[u8], command: &str) -> Result<Found, Reply> {
+        let found = self.resolve(wire, Right::Insert, command)?;
+        let directory = found.folder.name().directory();
+        if found.place.own && self.settings.outbox.as_deref() == Some(directory.as_slice()) {
             return Err(
                 Reply::no("Sending mail from a mailbox is not supported.").with(Code::Cannot)
             );
         }
-        Ok(folder)
+        Ok(found)
     }
 }
 

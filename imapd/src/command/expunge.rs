@@ -1,16 +1,18 @@
 //! EXPUNGE, UID EXPUNGE, and what CLOSE does. With `IMAP_MOVE_EXPUNGE_TO_TRASH` messages go to the trash folder
 //! (contract: imapd 12.4).
 
-use courier::maildir::{Error, ErrorKind, Flags, Folder, FolderName, Keep};
+use courier::maildir::{Error, ErrorKind, Flags, Folder, FolderName, Keep, Right};
 use courier::sys::log::{Level, log};
 
 use crate::attempt;
 use crate::grammar::sequence::SequenceSet;
-use crate::reply::Reply;
+use crate::reply::{Code, Reply};
 use crate::session::{Executed, Session};
 
 /// EXPUNGE, or with a set UID EXPUNGE (RFC 4315).
 pub fn execute(session: &mut Session, set: Option<&SequenceSet>) -> Executed {
+    attempt!(session.refresh_rights());
+    attempt!(session.require_selected(Right::Expunge, "EXPUNGE"));
     if attempt!(session.selected()).read_only {
         return Ok(Reply::no("Cannot expunge read-only mailbox."));
     }
@@ -19,6 +21,23 @@ pub fn execute(session: &mut Session, set: Option<&SequenceSet>) -> Executed {
     session.refresh(set.is_some());
     attempt!(removed);
     Ok(Reply::ok("EXPUNGE completed"))
+}
+
+impl Session {
+    /// The right must be held on the selected mailbox.
+    ///
+    /// # Errors
+    /// The reply of the command.
+    pub fn require_selected(&mut self, right: Right, command: &str) -> Result<(), Reply> {
+        if self.selected()?.rights.has(right) {
+            return Ok(());
+        }
+        let text = format!(
+            "Access denied for {command} on current mailbox (ACL \"{}\" required)",
+            char::from(right.letter())
+        );
+        Err(Reply::no(text).with(Code::NoPerm))
+    }
 }
 
 /// Removes the messages with `\Deleted`, those of `set` only if there is one. Their numbers stay until the next refresh.
@@ -78,7 +97,7 @@ fn move_to_trash(session: &mut Session, indexes: &[usize]) -> Result<(), Reply> 
     let selected = session.selected()?;
     let moved = selected
         .folder
-        .move_to(&mut selected.view, indexes, &trash, keep);
+        .discard_to(&mut selected.view, indexes, &trash, keep);
     moved.map(|_| ()).map_err(|error| session.failed(&error))
 }
 

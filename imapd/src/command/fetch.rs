@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use courier::maildir::cache::Field;
-use courier::maildir::{Action, Change, ErrorKind, Flags, Memory};
+use courier::maildir::{Action, Change, ErrorKind, Flags, Memory, Right};
 use courier::mime::structure::Text;
 use courier::sys::log::{Level, log};
 
@@ -458,7 +458,8 @@ fn set_seen(session: &mut Session, plan: &Plan<'_>, index: usize, before: Flags)
     let Some(selected) = session.selected.as_mut() else {
         return;
     };
-    if plan.sets_seen && !selected.read_only && !before.contains(Flags::SEEN) {
+    let may = !selected.read_only && selected.rights.has(Right::Seen);
+    if plan.sets_seen && may && !before.contains(Flags::SEEN) {
         let change = Change::new(Action::Add, Flags::SEEN, Vec::new());
         if let Err(error) = selected
             .folder

@@ -4,14 +4,18 @@
 
 use std::collections::BTreeSet;
 
-use courier::maildir::FolderName;
+use courier::maildir::{Acl, AclReader, FolderName, Right};
 use courier::text::pattern::{Pattern, SEPARATOR};
 
 use super::status;
 use crate::attempt;
-use crate::grammar::list::List;
+use crate::folder::{KNOWING, Place};
+use crate::grammar::list::{Info, List};
+use crate::grammar::status::StatusItem;
 use crate::reply::Reply;
+use crate::rights;
 use crate::session::{Executed, Session};
+use crate::writer::Writer;
 
 /// One line of the answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,18 +38,9 @@ pub fn list(session: &mut Session, list: &List) -> Executed {
         return Ok(Reply::ok("LIST completed"));
     }
     let patterns = patterns(session, list);
-    let mut existing = BTreeSet::new();
-    let folders = attempt!(
-        session
-            .maildir
-            .folders()
-            .map_err(|error| session.failed(&error))
-    );
-    for folder in folders {
-        if folder.selectable {
-            existing.insert(folder.name.to_full());
-        }
-    }
+    let maildir = session.maildir.clone();
+    let mut reader = AclReader::new(&maildir);
+    let existing = attempt!(visible(session, &mut reader));
     let subscribed = if list.subscribed || list.return_subscribed {
         attempt!(subscriptions(session))
     } else {
@@ -87,18 +82,142 @@ pub fn list(session: &mut Session, list: &List) -> Executed {
             continue;
         };
         let marked = is_marked(session, line);
-        put_line(session, b"LIST", line, &name, list.extended, marked);
+        let info = info(session, &mut reader, list.info, line);
+        put_line(session, b"LIST", line, &name, list.extended, marked, &info);
         if line.exists {
             if let Some(items) = &list.return_status {
-                // A mailbox without an answer is allowed to miss (RFC 5819 section 2).
-                if let Err(error) = status::put(session, &name, &line.name, items) {
-                    session.log_error(&error);
-                }
+                put_status(session, &name, items);
             }
         }
         session.out.check()?;
     }
     Ok(Reply::ok("LIST completed"))
+}
+
+/// The STATUS response of a listed mailbox. One without an answer is allowed to miss (RFC 5819 section 2).
+fn put_status(session: &mut Session, name: &[u8], items: &[StatusItem]) {
+    if let Ok(found) = session.resolve(name, Right::Read, "STATUS") {
+        if let Err(error) = status::put(session, name, &found.folder, items) {
+            session.log_error(&error);
+        }
+    }
+}
+
+/// The full names of the user's own folders that they may see.
+fn visible(session: &Session, reader: &mut AclReader<'_>) -> Result<BTreeSet<Vec<u8>>, Reply> {
+    let folders = session
+        .maildir
+        .folders()
+        .map_err(|error| session.failed(&error))?;
+    Ok(folders
+        .into_iter()
+        .filter(|folder| folder.selectable && may_see(session, reader, &folder.name))
+        .map(|folder| folder.name.to_full())
+        .collect())
+}
+
+/// Whether the user may see a name of their own. One whose list cannot be read stays out of sight, with a log line.
+fn may_see(session: &Session, reader: &mut AclReader<'_>, name: &FolderName) -> bool {
+    match reader.acl(name) {
+        Ok(acl) => session.rights_by(&acl, true).has(Right::Lookup),
+        Err(error) => {
+            session.log_error(&error);
+            false
+        }
+    }
+}
+
+/// The visible mailboxes that match any of `patterns`, in wire form.
+///
+/// # Errors
+/// The reply of the command: they cannot be listed.
+pub fn matching(session: &Session, patterns: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Reply> {
+    let maildir = session.maildir.clone();
+    let existing = visible(session, &mut AclReader::new(&maildir))?;
+    let list = List {
+        patterns: patterns.to_vec(),
+        ..List::default()
+    };
+    let patterns = self::patterns(session, &list);
+    Ok(existing
+        .iter()
+        .filter(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+        .filter_map(|name| session.encode_name(name))
+        .collect())
+}
+
+/// Writes the LIST response that tells of a mailbox's changed list of rights.
+///
+/// # Errors
+/// The reply of the command: whether it has others below it cannot be told.
+pub fn put_changed(
+    session: &mut Session,
+    wire: &[u8],
+    place: &Place,
+    acl: &Acl,
+) -> Result<(), Reply> {
+    let children = place
+        .maildir
+        .has_children(&place.name)
+        .map_err(|error| session.failed(&error))?;
+    let line = Line {
+        name: place.name.to_full(),
+        exists: place.maildir.exists(&place.name),
+        children,
+        ..Line::default()
+    };
+    let marked = is_marked(session, &line);
+    let shown = Info {
+        acl: true,
+        ..Info::default()
+    };
+    let info = info_of(session, acl, place.own, shown);
+    put_line(session, b"LIST", &line, wire, false, marked, &info);
+    Ok(())
+}
+
+/// What follows a listed name: its rights, as far as they were asked for and may be known.
+fn info(session: &Session, reader: &mut AclReader<'_>, wanted: Info, line: &Line) -> Vec<u8> {
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let Ok(name) = FolderName::from_full(&line.name) else {
+        return Vec::new();
+    };
+    match reader.acl(&name) {
+        Ok(acl) => info_of(session, &acl, true, wanted),
+        Err(error) => {
+            session.log_error(&error);
+            Vec::new()
+        }
+    }
+}
+
+fn info_of(session: &Session, acl: &Acl, own: bool, wanted: Info) -> Vec<u8> {
+    let rights = session.rights_by(acl, own);
+    let mut text = Writer::memory();
+    text.put(b" (");
+    if wanted.acl && rights.has(Right::Administer) {
+        text.put(b"(\"ACL\" (");
+        for (identifier, rights) in acl.entries() {
+            text.put(b"(");
+            text.string(identifier, true);
+            text.put(b" ");
+            text.string(&rights::full(rights), true);
+            text.put(b")");
+        }
+        text.put(b"))");
+    }
+    if wanted.my_rights && rights.has_any(KNOWING) {
+        text.put(b"(\"MYRIGHTS\" ");
+        text.string(&rights::full(&rights), true);
+        text.put(b")");
+    }
+    if wanted.post_address {
+        text.put(b"(POSTADDRESS NIL)");
+    }
+    text.put(b")");
+    text.take()
 }
 
 /// Names that people and programs give to mailboxes of a special use, directly below INBOX. Of several names of one
@@ -129,10 +248,15 @@ fn special_uses(existing: &BTreeSet<Vec<u8>>, trash: &FolderName) -> Vec<(Vec<u8
 /// LSUB.
 pub fn lsub(session: &mut Session, list: &List) -> Executed {
     let patterns = patterns(session, list);
-    let subscribed = attempt!(subscriptions(session));
+    let mut subscribed = attempt!(subscriptions(session));
+    let maildir = session.maildir.clone();
+    let mut reader = AclReader::new(&maildir);
+    subscribed.retain(|full| {
+        FolderName::from_full(full).is_ok_and(|name| may_see(session, &mut reader, &name))
+    });
     for line in listing(&subscribed, &patterns, false) {
         if let Some(name) = session.encode_name(&line.name) {
-            put_line(session, b"LSUB", &line, &name, false, None);
+            put_line(session, b"LSUB", &line, &name, false, None, b"");
         }
         session.out.check()?;
     }
@@ -260,6 +384,7 @@ fn put_line(
     name: &[u8],
     extended: bool,
     marked: Option<bool>,
+    info: &[u8],
 ) {
     let obsolete = session.settings.obsolete_client;
     let out = &mut session.out;
@@ -301,6 +426,7 @@ fn put_line(
     if line.child_subscribed && extended {
         out.put(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
     }
+    out.put(info);
     out.end_line();
 }
 

@@ -1,9 +1,9 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE.
 
-use courier::maildir::{ErrorKind, FolderName, Keep, Mode};
+use courier::maildir::{ErrorKind, FolderName, Keep, Mode, Right};
 
 use crate::attempt;
-use crate::folder::{BadName, Right, missing};
+use crate::folder::{BadName, Place, missing};
 use crate::reply::{Code, Reply};
 use crate::session::{Executed, Session};
 
@@ -22,7 +22,8 @@ fn invalid() -> Reply {
 /// CREATE. With the separator at the end there is nothing to make: names above others exist through them.
 pub fn create(session: &mut Session, wire: &[u8]) -> Executed {
     let (wire, directory) = without_separator(wire);
-    let name = attempt!(session.folder_name(wire).map_err(|BadName| invalid()));
+    let place = attempt!(session.place(wire).map_err(|BadName| invalid()));
+    let name = &place.name;
     let shown = String::from_utf8_lossy(wire).into_owned();
     if directory {
         return Ok(Reply::ok(format!("\"{shown}.\" created.")));
@@ -30,7 +31,8 @@ pub fn create(session: &mut Session, wire: &[u8]) -> Executed {
     if name.is_inbox() {
         return Ok(Reply::no("INBOX already exists!").with(Code::AlreadyExists));
     }
-    match session.maildir.create(&name) {
+    attempt!(may_create(session, &place, "CREATE"));
+    match place.maildir.create(name) {
         Ok(_) => Ok(Reply::ok(format!("\"{shown}\" created."))),
         Err(error) if error.kind() == ErrorKind::FolderExists => {
             Ok(Reply::no("Cannot create this folder: it exists.").with(Code::AlreadyExists))
@@ -39,20 +41,34 @@ pub fn create(session: &mut Session, wire: &[u8]) -> Executed {
     }
 }
 
+/// The right to make folders is needed on the name above the new one.
+fn may_create(session: &Session, place: &Place, command: &str) -> Result<(), Reply> {
+    let above = Place {
+        name: place.name.parent().unwrap_or_default(),
+        ..place.clone()
+    };
+    let wire = session.encode_name(&above.name.to_full());
+    let wire = wire.unwrap_or_else(|| above.name.to_full());
+    session
+        .require(&above, Right::Create, command, &wire)
+        .map(|_| ())
+}
+
 /// DELETE.
 pub fn delete(session: &mut Session, wire: &[u8]) -> Executed {
     let (wire, directory) = without_separator(wire);
     if directory {
         return Ok(Reply::ok("Folder directory delete punted."));
     }
-    let name = attempt!(session.folder_name(wire).map_err(|BadName| missing(None)));
-    if !session.maildir.exists(&name) {
+    let place = attempt!(session.place(wire).map_err(|BadName| missing(None)));
+    if !place.maildir.exists(&place.name) {
         return Ok(missing(None));
     }
-    if is_selected(session, &name) {
+    if is_selected(session, &place) {
         return Ok(Reply::no("Cannot delete currently-open folder.").with(Code::Cannot));
     }
-    match session.maildir.delete(&name) {
+    attempt!(session.require(&place, Right::Delete, "DELETE", wire));
+    match place.maildir.delete(&place.name) {
         Ok(()) => Ok(Reply::ok("Folder deleted.")),
         Err(error) if error.kind() == ErrorKind::Protected => {
             Ok(Reply::no("Cannot delete this folder.").with(Code::Cannot))
@@ -63,36 +79,37 @@ pub fn delete(session: &mut Session, wire: &[u8]) -> Executed {
 
 /// RENAME. Of INBOX it moves the messages to a new mailbox and leaves INBOX empty (RFC 3501 section 6.3.5).
 pub fn rename(session: &mut Session, from: &[u8], to: &[u8]) -> Executed {
-    let name = |wire| {
-        let (wire, _) = without_separator(wire);
-        session.folder_name(wire)
-    };
-    let from = attempt!(name(from).map_err(|BadName| missing(None)));
-    let to = attempt!(name(to).map_err(|BadName| invalid()));
+    let (from_wire, _) = without_separator(from);
+    let source = attempt!(session.place(from_wire).map_err(|BadName| missing(None)));
+    let (to, _) = without_separator(to);
+    let target = attempt!(session.place(to).map_err(|BadName| invalid()));
+    let (from, to) = (&source.name, &target.name);
     if to.is_inbox() {
         return Ok(Reply::no("INBOX already exists!").with(Code::AlreadyExists));
     }
+    attempt!(session.require(&source, Right::Delete, "RENAME", from_wire));
+    attempt!(may_create(session, &target, "RENAME"));
     if from.is_inbox() {
-        return rename_inbox(session, &to);
+        return rename_inbox(session, to);
     }
     let trash = &session.settings.trash;
-    if from == *trash || to == *trash {
+    if from == trash || to == trash {
         return Ok(Reply::no("Reserved folder name - cannot rename.").with(Code::Cannot));
     }
     let open = session
         .selected
         .as_ref()
         .map(|selected| selected.folder.name());
-    if open.is_some_and(|open| *open == from || open.is_below(&from)) {
+    if open.is_some_and(|open| open == from || open.is_below(from)) {
         return Ok(Reply::no("Can't RENAME the currently-open folder").with(Code::Cannot));
     }
     if from == to {
         return Ok(Reply::no("RENAME failed: File exists").with(Code::AlreadyExists));
     }
-    if to.is_below(&from) {
+    if to.is_below(from) {
         return Ok(Reply::no("RENAME failed: Invalid argument").with(Code::Cannot));
     }
-    match session.maildir.rename(&from, &to) {
+    match source.maildir.rename(from, to) {
         Ok(()) => Ok(Reply::ok("Folder renamed.")),
         Err(error) if error.kind() == ErrorKind::FolderExists => {
             Ok(Reply::no("RENAME failed: File exists").with(Code::AlreadyExists))
@@ -129,7 +146,7 @@ pub fn subscribe(session: &mut Session, wire: &[u8]) -> Executed {
     if directory {
         return Ok(Reply::ok("Folder directory subscribe punted."));
     }
-    let name = attempt!(session.folder_name(wire).map_err(|BadName| invalid()));
+    let name = attempt!(session.place(wire).map_err(|BadName| invalid())).name;
     attempt!(
         session
             .maildir
@@ -145,7 +162,7 @@ pub fn unsubscribe(session: &mut Session, wire: &[u8]) -> Executed {
     if directory {
         return Ok(Reply::ok("Folder directory unsubscribe punted."));
     }
-    let name = attempt!(session.folder_name(wire).map_err(|BadName| invalid()));
+    let name = attempt!(session.place(wire).map_err(|BadName| invalid())).name;
     attempt!(
         session
             .maildir
@@ -155,13 +172,14 @@ pub fn unsubscribe(session: &mut Session, wire: &[u8]) -> Executed {
     Ok(Reply::ok("Folder unsubscribed."))
 }
 
-fn is_selected(session: &Session, name: &FolderName) -> bool {
+fn is_selected(session: &Session, place: &Place) -> bool {
     let Some(selected) = &session.selected else {
         return false;
     };
     // Two names may be one directory: a folder can be a symbolic link.
-    selected.folder.name() == name
-        || session
-            .resolve(&name.to_full(), Right::Read)
+    *selected.folder.name() == place.name
+        || place
+            .maildir
+            .folder(&place.name)
             .is_ok_and(|folder| folder.is_same(&selected.folder))
 }

@@ -1,9 +1,8 @@
 //! SELECT, EXAMINE, CLOSE, UNSELECT.
 
-use courier::maildir::Mode;
+use courier::maildir::{Mode, Right};
 
 use crate::attempt;
-use crate::folder::Right;
 use crate::reply::{Code, Reply};
 use crate::session::{Executed, Session};
 use crate::state::Selected;
@@ -11,14 +10,21 @@ use crate::state::Selected;
 /// SELECT and EXAMINE. The mailbox selected before is left, whether the new one can be selected or not.
 pub fn select(session: &mut Session, wire: &[u8], read_only: bool) -> Executed {
     session.selected = None;
-    let folder = attempt!(session.resolve(wire, Right::Read));
+    let found = attempt!(session.resolve(wire, Right::Read, "SELECT/EXAMINE"));
+    // Nothing may be changed by whoever has none of the rights to change something.
+    let read_only = read_only || !found.rights.has_any(b"ieswt");
     let mode = if read_only {
         Mode::ReadOnly
     } else {
         Mode::ReadWrite
     };
-    let view = attempt!(folder.scan(mode).map_err(|error| session.failed(&error)));
-    let mut selected = Selected::new(folder, view, read_only, session.settings.keywords);
+    let view = attempt!(
+        found
+            .folder
+            .scan(mode)
+            .map_err(|error| session.failed(&error))
+    );
+    let mut selected = Selected::new(found, view, read_only, session.settings.keywords);
     let out = &mut session.out;
     selected.put_flags_in_use(out);
     selected.put_counts(out);
@@ -29,8 +35,12 @@ pub fn select(session: &mut Session, wire: &[u8], read_only: bool) -> Executed {
         ));
     }
     out.text(format_args!(
-        "* OK [UIDVALIDITY {}] Ok\r\n* OK [MYRIGHTS \"acdilrsw\"] ACL\r\n* OK [UIDNEXT {}] Predicted next UID\r\n",
-        selected.view.uid_validity(),
+        "* OK [UIDVALIDITY {}] Ok\r\n",
+        selected.view.uid_validity()
+    ));
+    selected.put_rights(out);
+    out.text(format_args!(
+        "* OK [UIDNEXT {}] Predicted next UID\r\n",
         selected.view.uid_next()
     ));
     selected.put_hidden(out);
@@ -46,7 +56,11 @@ pub fn select(session: &mut Session, wire: &[u8], read_only: bool) -> Executed {
 pub fn close(session: &mut Session) -> Executed {
     let selected = attempt!(session.selected());
     if !selected.read_only {
-        attempt!(super::expunge::remove(session, None));
+        attempt!(session.refresh_rights());
+        // Without the right nothing is removed, and the mailbox is left all the same.
+        if attempt!(session.selected()).rights.has(Right::Expunge) {
+            attempt!(super::expunge::remove(session, None));
+        }
     }
     session.selected = None;
     Ok(Reply::ok("mailbox closed."))

@@ -1,37 +1,33 @@
 //! STATUS.
 
-use courier::maildir::{Error, FolderName};
+use courier::maildir::{Error, Folder, Right};
 
 use crate::attempt;
-use crate::folder::Right;
 use crate::grammar::status::{Status, StatusItem};
 use crate::reply::Reply;
 use crate::session::{Executed, Session};
 
 /// STATUS. Of the selected mailbox it tells what the client knows already.
 pub fn execute(session: &mut Session, status: &Status) -> Executed {
-    let folder = attempt!(session.resolve(&status.mailbox, Right::Read));
-    let full = folder.name().to_full();
-    let result = put(session, &status.mailbox, &full, &status.items);
+    let found = attempt!(session.resolve(&status.mailbox, Right::Read, "STATUS"));
+    let result = put(session, &status.mailbox, &found.folder, &status.items);
     attempt!(result.map_err(|error| session.failed(&error)));
     Ok(Reply::ok("STATUS Completed."))
 }
 
-/// Writes the STATUS response of the folder `full` under the name `wire`.
+/// Writes the STATUS response of a folder under the name `wire`.
 ///
 /// # Errors
 /// The folder cannot be read.
 pub fn put(
     session: &mut Session,
     wire: &[u8],
-    full: &[u8],
+    folder: &Folder,
     items: &[StatusItem],
 ) -> Result<(), Error> {
-    let name = FolderName::from_full(full).unwrap_or_default();
-    let folder = session.maildir.folder(&name)?;
     let status = folder.status()?;
     let octets = if items.contains(&StatusItem::Size) {
-        super::size::octets(session, &folder)?
+        super::size::octets(session, folder)?
     } else {
         0
     };

@@ -1,24 +1,29 @@
 //! STORE and UID STORE.
 
-use courier::maildir::{Action, Change, Flags};
+use courier::maildir::{Action, Change, ErrorKind, Flags};
 
 use super::append::{flags, keywords};
 use crate::attempt;
 use crate::grammar::store::{Store, StoreMode};
 use crate::reply::{Code, Reply};
+use crate::rights;
 use crate::session::{Executed, Session};
 
 /// STORE. What other sessions have set or cleared meanwhile stays, and is shown even if `.SILENT` was asked for.
 pub fn execute(session: &mut Session, store: &Store) -> Executed {
-    let allowed = session.settings.keywords;
-    let selected = attempt!(session.selected());
-    if selected.read_only {
+    if attempt!(session.selected()).read_only {
         return Ok(Reply::no("Current box is selected READ-ONLY."));
     }
+    attempt!(session.refresh_rights());
+    let may = rights::keep(&attempt!(session.selected()).rights);
+    let allowed = session.settings.keywords && may.keywords;
+    let selected = attempt!(session.selected());
     let ranges = attempt!(selected.ranges(&store.set, store.uid));
     let indexes: Vec<usize> = ranges.into_iter().flatten().collect();
     let named = keywords(&store.flags, allowed);
     let change = Change {
+        // What the user has no right to change stays as it is (contract: imapd 9).
+        mask: may.flags,
         change_keywords: allowed,
         ..Change::new(
             match store.mode {
@@ -50,6 +55,12 @@ pub fn execute(session: &mut Session, store: &Store) -> Executed {
     let outcome = selected
         .folder
         .change(&mut selected.view, &indexes, &change);
+    if let Err(error) = &outcome {
+        if error.kind() == ErrorKind::OverQuota {
+            // Nothing was changed, so there is nothing to tell.
+            return Ok(session.failed(error));
+        }
+    }
     let Some(selected) = &mut session.selected else {
         return Ok(Reply::ok("STORE completed."));
     };
@@ -80,9 +91,10 @@ pub fn execute(session: &mut Session, store: &Store) -> Executed {
 
 /// The flags that a message with `flags` has after `change`, if nobody else changes it too.
 fn expected(flags: Flags, change: &Change) -> Flags {
-    match change.action {
+    let wanted = match change.action {
         Action::Replace => change.flags,
         Action::Add => flags | change.flags,
         Action::Remove => flags.without(change.flags),
-    }
+    };
+    flags.without(change.mask) | (wanted & change.mask)
 }

@@ -1,22 +1,25 @@
 //! COPY and MOVE (RFC 3501 section 6.4.7, RFC 6851, RFC 4315).
 
-use courier::maildir::{Copied, Error, Keep};
+use courier::maildir::{Copied, Error, Right};
 
 use super::append::storing_failed;
 use crate::attempt;
 use crate::grammar::sequence::Ranges;
 use crate::grammar::store::Transfer;
 use crate::reply::{Code, Reply};
+use crate::rights;
 use crate::session::{Executed, Session};
 
 /// COPY and UID COPY.
 pub fn copy(session: &mut Session, transfer: &Transfer) -> Executed {
     let indexes = attempt!(indexes(session, transfer));
-    let target = attempt!(session.target(&transfer.mailbox));
+    let target = attempt!(session.target(&transfer.mailbox, "COPY"));
+    let keep = rights::keep(&target.rights);
+    let target = target.folder;
     let selected = attempt!(session.selected());
     let copied = selected
         .folder
-        .copy(&mut selected.view, &indexes, &target, Keep::ALL);
+        .copy(&mut selected.view, &indexes, &target, keep);
     let copied = attempt!(copied.map_err(|error| failed(session, &error, "COPY")));
     let selected = attempt!(session.selected());
     selected.remember_copied(copied.uids.iter().map(|&(from, _)| from));
@@ -34,11 +37,16 @@ pub fn r#move(session: &mut Session, transfer: &Transfer) -> Executed {
     if attempt!(session.selected()).read_only {
         return Ok(Reply::no("Current box is selected READ-ONLY."));
     }
-    let target = attempt!(session.target(&transfer.mailbox));
+    attempt!(session.refresh_rights());
+    attempt!(session.require_selected(Right::Trash, "MOVE"));
+    attempt!(session.require_selected(Right::Expunge, "MOVE"));
+    let target = attempt!(session.target(&transfer.mailbox, "MOVE"));
+    let keep = rights::keep(&target.rights);
+    let target = target.folder;
     let selected = attempt!(session.selected());
     let moved = selected
         .folder
-        .move_to(&mut selected.view, &indexes, &target, Keep::ALL);
+        .move_to(&mut selected.view, &indexes, &target, keep);
     let moved = match moved {
         Ok(moved) => moved,
         Err(error) => {

@@ -24,8 +24,28 @@ pub struct List {
     pub return_subscribed: bool,
     /// Return option STATUS: a STATUS response per mailbox.
     pub return_status: Option<Vec<StatusItem>>,
+    /// What of the draft ACL2 stood among the selection options: what to show of the rights.
+    pub info: Info,
     /// In RFC 5258's form; an empty pattern then is a pattern and not a question for the separator.
     pub extended: bool,
+}
+
+/// What LIST shows of the rights on each mailbox (draft ACL2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Info {
+    /// `ACL`: the list, where the user may read it.
+    pub acl: bool,
+    /// `MYRIGHTS`.
+    pub my_rights: bool,
+    /// `POSTADDRESS`: where to send mail for the mailbox; there is no such address.
+    pub post_address: bool,
+}
+
+impl Info {
+    /// True if nothing is to be shown.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
 }
 
 impl List {
@@ -47,6 +67,10 @@ impl List {
             cursor.space()?;
             // RECURSIVEMATCH modifies another option and must not stand alone (RFC 5258 section 3.1).
             if list.recursive && !list.subscribed && !list.special_use {
+                return Err(SyntaxError::Malformed);
+            }
+            // Each has a form of its own for what follows the name, and only one can stand there.
+            if list.recursive && !list.info.is_empty() {
                 return Err(SyntaxError::Malformed);
             }
         }
@@ -95,7 +119,7 @@ impl List {
     }
 
     /// ```abnf
-    /// list-select-opt = "SUBSCRIBED" / "REMOTE" / "RECURSIVEMATCH" / "SPECIAL-USE"
+    /// list-select-opt = "ACL" / "MYRIGHTS" / "POSTADDRESS" / "SUBSCRIBED" / "REMOTE" / "RECURSIVEMATCH" / "SPECIAL-USE"
     /// ```
     /// There are no remote mailboxes, so REMOTE changes nothing.
     fn select_option(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
@@ -106,6 +130,9 @@ impl List {
             }
             b"RECURSIVEMATCH" => self.recursive = true,
             b"SPECIAL-USE" => self.special_use = true,
+            b"ACL" => self.info.acl = true,
+            b"MYRIGHTS" => self.info.my_rights = true,
+            b"POSTADDRESS" => self.info.post_address = true,
             b"REMOTE" => {}
             _ => return Err(SyntaxError::Malformed),
         }

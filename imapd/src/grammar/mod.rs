@@ -1,6 +1,7 @@
 //! Bytes of one framed command → typed command. Pure: knows neither store nor socket. One file per topic; the
 //! doc comment of each parser is the rule it implements (RFC 3501 and RFC 9051 section 9, extensions by number).
 
+pub mod acl;
 pub mod append;
 pub mod astring;
 pub mod cursor;
@@ -9,6 +10,7 @@ pub mod fetch;
 pub mod flag;
 pub mod list;
 pub mod mailbox;
+pub mod quota;
 pub mod search;
 pub mod sequence;
 pub mod sort;
@@ -23,6 +25,8 @@ const MAX_TAG: usize = 1024;
 /// A command with its arguments. Mailbox names are in wire form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
+    /// `ACL` of the draft ACL2.
+    Acl(acl::AclCommand),
     /// `APPEND` up to its first message.
     Append(append::Append),
     /// `CAPABILITY`.
@@ -37,6 +41,8 @@ pub enum Command {
     Create(Vec<u8>),
     /// `DELETE`.
     Delete(Vec<u8>),
+    /// `DELETEACL`: mailbox, identifier (RFC 4314).
+    DeleteAcl(Vec<u8>, Vec<u8>),
     /// `ENABLE`; the words in upper case.
     Enable(Vec<Vec<u8>>),
     /// `EXAMINE`.
@@ -45,18 +51,28 @@ pub enum Command {
     Expunge(Option<sequence::SequenceSet>),
     /// `FETCH`, `UID FETCH`.
     Fetch(fetch::Fetch),
+    /// `GETACL` (RFC 4314).
+    GetAcl(Vec<u8>),
+    /// `GETQUOTA`: a quota root (RFC 9208).
+    GetQuota(Vec<u8>),
+    /// `GETQUOTAROOT`: a mailbox.
+    GetQuotaRoot(Vec<u8>),
     /// `ID` (RFC 2971).
     Id(Option<mailbox::IdFields>),
     /// `IDLE` (RFC 2177).
     Idle,
     /// `LIST`.
     List(list::List),
+    /// `LISTRIGHTS`: mailbox, identifier (RFC 4314).
+    ListRights(Vec<u8>, Vec<u8>),
     /// `LOGOUT`.
     Logout,
     /// `LSUB`.
     Lsub(list::List),
     /// `MOVE`, `UID MOVE` (RFC 6851).
     Move(store::Transfer),
+    /// `MYRIGHTS` (RFC 4314).
+    MyRights(Vec<u8>),
     /// `NAMESPACE` (RFC 2342).
     Namespace,
     /// `NOOP`.
@@ -67,6 +83,10 @@ pub enum Command {
     Search(search::Search),
     /// `SELECT`.
     Select(Vec<u8>),
+    /// `SETACL`: mailbox, identifier, rights (RFC 4314).
+    SetAcl(Vec<u8>, Vec<u8>, Vec<u8>),
+    /// `SETQUOTA`, which is always refused.
+    SetQuota,
     /// `SORT`, `UID SORT` (RFC 5256), as far as it was understood; a server that does not sort says so in any case.
     Sort(Result<sort::Sort, SyntaxError>),
     /// `STATUS`.
@@ -109,23 +129,34 @@ impl Command {
                 let name = cursor.word()?;
                 Self::selected(&name, cursor, true)
             }
+            b"ACL" => acl::AclCommand::parse(cursor).map(Self::Acl),
             b"APPEND" => append::Append::parse(cursor).map(Self::Append),
             b"CAPABILITY" => alone(cursor, Self::Capability),
             b"CHECK" => alone(cursor, Self::Check),
             b"CLOSE" => alone(cursor, Self::Close),
             b"CREATE" => mailbox::one(cursor).map(Self::Create),
             b"DELETE" => mailbox::one(cursor).map(Self::Delete),
+            b"DELETEACL" => mailbox::two(cursor).map(|(name, who)| Self::DeleteAcl(name, who)),
             b"ENABLE" => mailbox::enable(cursor).map(Self::Enable),
             b"EXAMINE" => mailbox::one(cursor).map(Self::Examine),
+            b"GETACL" => mailbox::one(cursor).map(Self::GetAcl),
+            b"GETQUOTA" => mailbox::one(cursor).map(Self::GetQuota),
+            b"GETQUOTAROOT" => mailbox::one(cursor).map(Self::GetQuotaRoot),
             b"ID" => mailbox::id(cursor).map(Self::Id),
             b"IDLE" => alone(cursor, Self::Idle),
             b"LIST" => list::List::parse(cursor).map(Self::List),
+            b"LISTRIGHTS" => mailbox::two(cursor).map(|(name, who)| Self::ListRights(name, who)),
             b"LOGOUT" => alone(cursor, Self::Logout),
             b"LSUB" => list::List::parse_lsub(cursor).map(Self::Lsub),
+            b"MYRIGHTS" => mailbox::one(cursor).map(Self::MyRights),
             b"NAMESPACE" => alone(cursor, Self::Namespace),
             b"NOOP" => alone(cursor, Self::Noop),
             b"RENAME" => mailbox::two(cursor).map(|(from, to)| Self::Rename(from, to)),
             b"SELECT" => mailbox::one(cursor).map(Self::Select),
+            b"SETACL" => {
+                acl::three(cursor).map(|(name, who, rights)| Self::SetAcl(name, who, rights))
+            }
+            b"SETQUOTA" => quota::set(cursor).map(|()| Self::SetQuota),
             b"STATUS" => status::Status::parse(cursor).map(Self::Status),
             b"SUBSCRIBE" => mailbox::one(cursor).map(Self::Subscribe),
             b"UNSELECT" => alone(cursor, Self::Unselect),

@@ -279,7 +279,7 @@ fn session_commands() {
     let home = Home::new();
     let mut command = home.command();
     command
-        .env("IMAP_CAPABILITY", "IMAP4rev1 SORT QUOTA AUTH=PLAIN")
+        .env("IMAP_CAPABILITY", "IMAP4rev1 SORT CONDSTORE AUTH=PLAIN")
         .env("IMAP_ID_FIELDS", "7");
     let ended = run(
         command,
@@ -296,7 +296,7 @@ fn session_commands() {
         "e OK",
         "f BAD",
     ]);
-    ended.has_not("QUOTA");
+    ended.has_not("CONDSTORE");
     ended.logged("INFO: ID, user=ann, ip=[127.0.0.1], port=[0], name=mutt, os=(nil)\n");
 }
 

@@ -37,6 +37,10 @@ fn conversations() -> Result<(), Error> {
             let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
             let mut setup = Setup::new(side, &names);
             setup.environment.extend(environment.iter().cloned());
+            for case in cases {
+                let options = case.script.options.clone();
+                setup.options.insert(case.name.clone(), options);
+            }
             servers.push((Server::start(&setup)?, cases));
         }
         let jobs: Vec<(&Server, &Case)> = servers

@@ -116,6 +116,6 @@ fn a_refused_change_changes_nothing() {
     // One that cannot be read is not one that allows.
     let file = mailbox.path().join(".a/courierimapacl");
     std::fs::remove_file(&file).unwrap();
-    std::fs::write(&file, vec![b'x'; (LIMIT as usize) + 1]).unwrap();
+    std::fs::write(&file, vec![b'x'; usize::try_from(LIMIT).unwrap() + 1]).unwrap();
     assert!(mailbox.maildir.acl(&name("a")).is_err());
 }

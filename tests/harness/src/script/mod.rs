@@ -6,6 +6,7 @@
 //! # pending: why it cannot pass yet                  the run fails if it passes
 //! # ours only: why the original fails it             so does the original's run
 //! # env: IMAP_KEYWORDS=0                              a setting of the server
+//! # options: group=staff                              the account's options
 //! M: hello                                           a message called hello, lines after "|"
 //! |Subject: hello
 //! |
@@ -50,6 +51,8 @@ pub struct Script {
     pub ours_only: Option<String>,
     /// Settings of the server.
     pub environment: Vec<(String, String)>,
+    /// Options of the account, as in userdb.
+    pub options: String,
     /// Messages by name.
     pub messages: Vec<(String, Vec<u8>)>,
     /// What happens, in order.
@@ -115,6 +118,10 @@ pub enum Action {
     Place(String, String, String),
     /// `file PATH MESSAGE`: write a file in the maildir.
     File(String, String),
+    /// `holds PATH MESSAGE`: a file of the maildir is exactly that.
+    Holds(String, String),
+    /// `absent PATH`: there is no such file in the maildir.
+    Absent(String),
     /// `sleep MILLISECONDS`.
     Sleep(u64),
     /// `half-close [N]`: end the input of the server.

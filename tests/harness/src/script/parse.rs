@@ -13,6 +13,7 @@ pub fn parse(text: &str) -> Result<Script, String> {
             pending: None,
             ours_only: None,
             environment: Vec::new(),
+            options: String::new(),
             messages: Vec::new(),
             steps: Vec::new(),
         },
@@ -201,6 +202,8 @@ impl Reader {
                 return Err("`# differs:` needs a reason".to_owned());
             }
             self.explained = true;
+        } else if let Some(options) = of("options:") {
+            self.script.options = options;
         } else if let Some(setting) = of("env:") {
             let (name, value) = setting.split_once('=').ok_or("`# env:` needs NAME=VALUE")?;
             self.script
@@ -233,6 +236,8 @@ fn action_of(text: &str) -> Result<Action, String> {
             Ok(Action::Place(owned(folder), owned(message), owned(flags)))
         }
         ["file", path, message] => Ok(Action::File(owned(path), owned(message))),
+        ["holds", path, message] => Ok(Action::Holds(owned(path), owned(message))),
+        ["absent", path] => Ok(Action::Absent(owned(path))),
         ["sleep", time] => time
             .parse()
             .map(Action::Sleep)

@@ -236,6 +236,29 @@ impl Runner<'_> {
                 let path = self.account.maildir().join(path);
                 self.account.write(&path, &content).map_err(text)
             }
+            Action::Holds(path, message) => {
+                let wanted = crate::account::stored_form(&self.message(message)?);
+                let path = self.account.maildir().join(path);
+                let found =
+                    std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                if found == wanted {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{} is\n{}\nand not\n{}",
+                    path.display(),
+                    String::from_utf8_lossy(&found),
+                    String::from_utf8_lossy(&wanted)
+                ))
+            }
+            Action::Absent(path) => {
+                let path = self.account.maildir().join(path);
+                match std::fs::symlink_metadata(&path) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                    Err(error) => Err(format!("{}: {error}", path.display())),
+                    Ok(_) => Err(format!("{} exists", path.display())),
+                }
+            }
             Action::Sleep(time) => {
                 std::thread::sleep(Duration::from_millis(*time));
                 Ok(())
