@@ -28,12 +28,17 @@ pub fn execute(session: &mut Session) -> Executed {
         if let Some(end) = session.ending.take() {
             return Err(end);
         }
-        let interval = match (&watch, again) {
-            (_, Some(again)) => again.max(SHORTEST_WAIT),
-            (Some(watch), None) if watch.fd().is_some() => watch.interval(),
-            (Some(watch), None) => watch.interval().min(session.settings.idle_poll),
-            (None, None) => COMMAND_TIMEOUT,
+        let pause = match (&mut watch, &session.selected) {
+            (Some(watch), Some(selected)) => {
+                let interval = watch.interval(&selected.view);
+                match watch.fd() {
+                    Some(_) => interval,
+                    None => interval.min(session.settings.idle_poll),
+                }
+            }
+            _ => COMMAND_TIMEOUT,
         };
+        let interval = again.map_or(pause, |again| again.clamp(SHORTEST_WAIT, pause));
         let deadline = ends.min(Instant::now() + interval);
         let descriptor = watch.as_ref().and_then(Watch::fd);
         match session.input.wait(descriptor.as_ref(), deadline)? {

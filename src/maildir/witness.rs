@@ -12,6 +12,8 @@ use super::files::Dir;
 use super::folder::{Folder, Inner};
 use super::keyword_files;
 use super::snapshot::Snapshot;
+use super::watch::log_polling;
+use crate::sys::log::Level;
 use crate::sys::notify::{Notifier, Watched};
 
 /// With more names than this a listing is cheaper.
@@ -144,8 +146,9 @@ impl Folder {
         {
             return;
         }
-        let Ok(witness) = self.witness(view) else {
-            return;
+        let witness = match self.witness(view) {
+            Ok(witness) => witness,
+            Err(error) => return log_polling(Level::Warning, error),
         };
         // The watch comes before the look at the directory, so that nothing falls between them.
         if witness.forget().is_err() {

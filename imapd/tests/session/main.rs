@@ -17,6 +17,7 @@ mod idle;
 mod large;
 mod memory;
 mod messages;
+mod notice;
 mod search;
 mod small;
 mod sort;

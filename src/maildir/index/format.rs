@@ -1,4 +1,5 @@
-//! How the index is laid out. All numbers are little-endian.
+//! How the index is laid out. All numbers are little-endian. `docs/folder-index.md` says the same to those who read no
+//! code.
 //!
 //! ```text
 //! header   magic (8), CRC-32 of the rest of the header and of the keywords, flags, four stamps of 56 (cur, new,
