@@ -428,9 +428,7 @@ fn number_linked(
 
 /// Gives the message its name in `cur`, never replacing anything; `None` if the source of a link is gone.
 fn link(inner: &Inner, item: &Item<'_>) -> Result<Option<Vec<u8>>> {
-    let mut name = item.base.clone();
-    name.extend_from_slice(b":2,");
-    let name = filename::with_flags(&name, item.flags);
+    let name = filename::of_message(&item.base, item.flags);
     match &item.source {
         Source::Tmp(tmp) => {
             let linked = match inner.tmp.link(tmp, &inner.cur, &name) {

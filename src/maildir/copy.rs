@@ -31,6 +31,8 @@ pub struct Copied {
     pub uid_validity: u32,
     /// (UID here, UID there) of each message, in the order of `indexes`.
     pub uids: Vec<(u32, u32)>,
+    /// The file name of each copy, in the same order.
+    pub names: Vec<Vec<u8>>,
     /// Indexes whose file is gone; they were passed over.
     pub missing: Vec<usize>,
 }
@@ -146,7 +148,7 @@ impl Folder {
         charge: Charge,
     ) -> Result<Copied> {
         let mut copied = Copied::default();
-        let mut uids: Vec<(usize, u32, u32)> = Vec::with_capacity(indexes.len());
+        let mut uids: HashMap<usize, (u32, u32, Vec<u8>)> = HashMap::with_capacity(indexes.len());
         let mut rest = indexes.to_vec();
         let mut by_link = true;
         // More than one round only for files that are renamed by others while this runs.
@@ -173,21 +175,20 @@ impl Folder {
             rest.clear();
             for (prepared, uid) in prepared.iter().zip(filed.uids) {
                 match uid {
-                    Some(uid) => uids.push((prepared.index, prepared.uid, uid)),
+                    Some(uid) => {
+                        let name = filename::of_message(&prepared.base, prepared.flags);
+                        uids.insert(prepared.index, (prepared.uid, uid, name));
+                    }
                     None => rest.push(prepared.index),
                 }
             }
         }
         copied.missing.extend_from_slice(&rest);
         // In the order asked for, whichever round filed them.
-        let mut filed: HashMap<usize, (u32, u32)> = uids
-            .into_iter()
-            .map(|(index, from, to)| (index, (from, to)))
-            .collect();
-        copied.uids = indexes
-            .iter()
-            .filter_map(|index| filed.remove(index))
-            .collect();
+        for (from, to, name) in indexes.iter().filter_map(|index| uids.remove(index)) {
+            copied.uids.push((from, to));
+            copied.names.push(name);
+        }
         Ok(copied)
     }
 

@@ -81,6 +81,11 @@ fn size_field(base: &[u8]) -> Option<(usize, usize, u64)> {
     None
 }
 
+/// The name of a message in `cur`.
+pub(crate) fn of_message(base: &[u8], flags: Flags) -> Vec<u8> {
+    with_flags(&[base, b":2,"].concat(), flags)
+}
+
 /// The size in bytes, as on disk, that the name promises. It is a hint: whoever made the file wrote it.
 pub(crate) fn stored_size(name: &[u8]) -> Option<u64> {
     size_field(base(name)).map(|(_, _, size)| size)

@@ -80,25 +80,56 @@ pub fn remove(session: &mut Session, set: Option<&SequenceSet>) -> Result<(), Re
     if !kept_in_trash.is_empty() {
         move_to_trash(session, &kept_in_trash)?;
     }
-    log_deletions(session, &removed, None);
+    let names = names_to_log(session, &removed)?;
     let selected = session.selected()?;
     let result = selected.folder.expunge(&mut selected.view, &removed);
+    let missing = match &result {
+        Ok(outcome) => outcome.missing.as_slice(),
+        Err(_) => &[],
+    };
+    for (index, uid, old) in names {
+        if !missing.contains(&index) && is_removed(session, uid)? {
+            log_removal(session, &old);
+        }
+    }
     result.map(|_| ()).map_err(|error| session.failed(&error))
 }
 
 fn move_to_trash(session: &mut Session, indexes: &[usize]) -> Result<(), Reply> {
     let name = session.settings.trash.clone();
     let trash = trash(session, &name).map_err(|error| session.failed(&error))?;
-    log_deletions(session, indexes, Some(&name));
     let keep = Keep {
         flags: Flags::ALL.without(Flags::DELETED | Flags::DRAFT),
         keywords: true,
     };
+    let names = names_to_log(session, indexes)?;
     let selected = session.selected()?;
     let moved = selected
         .folder
-        .discard_to(&mut selected.view, indexes, &trash, keep);
-    moved.map(|_| ()).map_err(|error| session.failed(&error))
+        .discard_to(&mut selected.view, indexes, &trash, keep)
+        .map_err(|error| session.failed(&error))?;
+    for (_, uid, old) in names {
+        let new = moved
+            .uids
+            .iter()
+            .position(|&(from, _)| from == uid)
+            .and_then(|position| moved.names.get(position));
+        let Some(new) = new else {
+            continue;
+        };
+        log(
+            Level::Info,
+            format_args!(
+                "EXPUNGED, {}, old_name={}, new_name={}/cur/{}: only new_name will be left",
+                session.account,
+                old.escape_ascii(),
+                name.directory().escape_ascii(),
+                new.escape_ascii()
+            ),
+        );
+        log_removal(session, &old);
+    }
+    Ok(())
 }
 
 /// The trash folder, made if it is missing.
@@ -109,35 +140,45 @@ fn trash(session: &Session, name: &FolderName) -> Result<Folder, Error> {
     }
 }
 
-/// The lines of `IMAP_LOG_DELETIONS`.
-fn log_deletions(session: &mut Session, indexes: &[usize], trash: Option<&FolderName>) {
+/// For `IMAP_LOG_DELETIONS`: index, UID and path of each message, as the log names it. Empty if nothing is logged.
+fn names_to_log(
+    session: &mut Session,
+    indexes: &[usize],
+) -> Result<Vec<(usize, u32, Vec<u8>)>, Reply> {
     if !session.settings.log_deletions {
-        return;
+        return Ok(Vec::new());
     }
-    let Some(selected) = &session.selected else {
-        return;
+    let selected = session.selected()?;
+    let directory = match selected.folder.name().directory().as_slice() {
+        b"." => b".".to_vec(),
+        directory => [b"./", directory].concat(),
     };
-    for &index in indexes {
-        let Some(message) = selected.view.get(index) else {
-            continue;
-        };
-        let mut old = selected.folder.name().directory();
-        old.push(b'/');
-        old.extend_from_slice(&selected.view.log_name(message));
-        let old = old.escape_ascii();
-        let account = &session.account;
-        if let Some(trash) = trash {
-            log(
-                Level::Info,
-                format_args!(
-                    "EXPUNGED, {account}, old_name={old}, new_name={}/cur/: only new_name will be left",
-                    trash.directory().escape_ascii()
-                ),
-            );
-        }
-        log(
-            Level::Info,
-            format_args!("EXPUNGED, {account}, old_name={old}"),
-        );
-    }
+    Ok(indexes
+        .iter()
+        .filter_map(|&index| {
+            let message = selected.view.get(index)?;
+            let path = [&directory, &b"/"[..], &selected.view.log_name(message)].concat();
+            Some((index, message.uid(), path))
+        })
+        .collect())
+}
+
+/// True if the message has been removed.
+fn is_removed(session: &mut Session, uid: u32) -> Result<bool, Reply> {
+    let view = &session.selected()?.view;
+    Ok(view
+        .index_of_uid(uid)
+        .and_then(|index| view.get(index))
+        .is_none_or(courier::maildir::Message::is_gone))
+}
+
+fn log_removal(session: &Session, old: &[u8]) {
+    log(
+        Level::Info,
+        format_args!(
+            "EXPUNGED, {}, old_name={}",
+            session.account,
+            old.escape_ascii()
+        ),
+    );
 }

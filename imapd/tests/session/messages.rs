@@ -156,7 +156,8 @@ fn expunged_messages_go_to_the_trash_if_asked() {
         "(MESSAGES 0)",
     ]);
     ended.logged("INFO: EXPUNGED, user=ann, ip=[127.0.0.1], port=[0], old_name=./cur/1.a:2,DST, new_name=.Trash/cur/");
+    ended.logged(":2,S: only new_name will be left\n");
     ended.logged("old_name=./cur/1.a:2,DST\n");
     ended.logged("INFO: EXPUNGED, user=ann, ip=[127.0.0.1], port=[0], old_name=./cur/2.b:2,T\n");
-    ended.logged("old_name=.Trash/cur/");
+    ended.logged("old_name=./.Trash/cur/");
 }
