@@ -1,0 +1,267 @@
+//! Debian's tools, Debian's imapd and ours on one account: the quota file and the access control lists are shared. Part
+//! of what `make check-interop` runs.
+//!
+//! Without `COURIER_INTEROP=1` nothing happens here, because Debian's packages have to be downloaded.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use harness::account::Account;
+use harness::client::Client;
+use harness::server::{PASSWORD, Server, Setup, Side};
+use harness::{Error, mail, programs};
+
+/// Both servers on one account's maildir.
+struct Pair {
+    ours: Server,
+    theirs: Server,
+    account: Account,
+}
+
+fn interop(test: impl FnOnce(&Pair) -> Result<(), Error>) -> Result<(), Error> {
+    harness::run(|| {
+        if std::env::var_os("COURIER_INTEROP").is_none() {
+            return Err(Error::Skipped(
+                "quota and lists beside Debian's Courier: run by make check-interop".to_owned(),
+            ));
+        }
+        let ours = Server::start(&Setup::new(Side::Ours, &["joe"]))?;
+        let account = ours.account("joe")?.clone();
+        let mut setup = Setup::new(Side::Reference, &[]);
+        setup.guests.push(account.clone());
+        let theirs = Server::start(&setup)?;
+        test(&Pair {
+            ours,
+            theirs,
+            account,
+        })
+    })
+}
+
+impl Pair {
+    fn login(&self, side: Side) -> Result<Client, Error> {
+        let server = match side {
+            Side::Ours => &self.ours,
+            Side::Reference => &self.theirs,
+        };
+        Client::login(server.port, "joe", PASSWORD)
+    }
+
+    fn maildir(&self) -> PathBuf {
+        self.account.maildir()
+    }
+
+    /// Runs one of Debian's tools as the account.
+    fn tool(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        input: Option<File>,
+    ) -> Result<Output, Error> {
+        let mut command = Command::new(programs::peers_script());
+        command
+            .args(["enter", "courier"])
+            .arg(self.ours.state())
+            .args(["--", "setpriv", "--clear-groups"])
+            .arg(format!("--reuid={}", self.account.uid))
+            .arg(format!("--regid={}", self.account.gid))
+            .arg(program)
+            .args(arguments);
+        match input {
+            Some(file) => command.stdin(file),
+            None => command.stdin(Stdio::null()),
+        };
+        Ok(command.output()?)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Result<String, Error> {
+        let output = self.tool(program, arguments, None)?;
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {output:?}"
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Delivers a message as a mail server would; the exit code.
+    fn deliver(&self, message: &[u8]) -> Result<Option<i32>, Error> {
+        let path = self.ours.state().join("message");
+        std::fs::write(&path, message)?;
+        let maildir = self.maildir();
+        let maildir = maildir.to_string_lossy();
+        let output = self.tool(
+            "deliverquota.courier",
+            &[&maildir],
+            Some(File::open(&path)?),
+        )?;
+        Ok(output.status.code())
+    }
+
+    /// What both servers say of the quota, which must be the same.
+    fn quota(&self) -> Result<String, Error> {
+        let mut said = Vec::new();
+        for side in [Side::Ours, Side::Reference] {
+            let mut client = self.login(side)?;
+            let reply = client.expect_ok("GETQUOTAROOT INBOX")?;
+            said.push(reply.with("* QUOTA ")?.line());
+            client.expect_ok("LOGOUT")?;
+        }
+        assert_eq!(said[0], said[1]);
+        Ok(said.swap_remove(0))
+    }
+
+    /// Sum of the file's lines, which must be what is there: bytes and messages.
+    fn counted(&self) -> Result<(i64, i64), Error> {
+        let text = std::fs::read_to_string(self.maildir().join("maildirsize"))?;
+        let mut sum = (0, 0);
+        for line in text.lines().skip(1) {
+            let numbers: Vec<i64> = line
+                .split_ascii_whitespace()
+                .filter_map(|word| word.parse().ok())
+                .collect();
+            assert_eq!(numbers.len(), 2, "{text}");
+            sum = (sum.0 + numbers[0], sum.1 + numbers[1]);
+        }
+        Ok(sum)
+    }
+
+    fn messages(&self, folder: &str) -> Result<(i64, i64), Error> {
+        let found = self.account.messages(folder)?;
+        Ok(found
+            .iter()
+            .filter(|(name, _)| {
+                !name
+                    .split_once(":2,")
+                    .is_some_and(|(_, flags)| flags.contains('T'))
+            })
+            .fold((0, 0), |(bytes, count), (_, content)| {
+                (bytes + i64::try_from(content.len()).unwrap_or(0), count + 1)
+            }))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let inbox = self.messages("INBOX")?;
+        let work = self.messages(".Work")?;
+        assert_eq!(self.counted()?, (inbox.0 + work.0, inbox.1 + work.1));
+        Ok(())
+    }
+}
+
+#[test]
+fn one_quota_file_for_all_programs() -> Result<(), Error> {
+    interop(|pair| {
+        let maildir = pair.maildir();
+        let maildir = maildir.to_string_lossy();
+        pair.account.make_folder(".Work")?;
+        pair.account.make_folder(".Trash")?;
+        pair.run("maildirmake.courier", &["-q", "100000S,6C", &maildir])?;
+        for side in [Side::Ours, Side::Reference] {
+            let mut client = pair.login(side)?;
+            client.append("INBOX.Work", &mail::message(1, 1, 500))?;
+            client.append("INBOX.Trash", &mail::message(1, 2, 500))?;
+            client.expect_ok("LOGOUT")?;
+            assert_eq!(pair.deliver(&mail::message(1, 3, 700))?, Some(0));
+            pair.check()?;
+        }
+        assert!(pair.quota()?.contains("MESSAGE 4 6"), "{}", pair.quota()?);
+        for (deletes, undeletes) in [(Side::Ours, Side::Reference), (Side::Reference, Side::Ours)] {
+            let mut client = pair.login(deletes)?;
+            client.expect_ok("SELECT INBOX")?;
+            client.expect_ok("STORE 1 +FLAGS (\\Deleted)")?;
+            client.expect_ok("LOGOUT")?;
+            pair.check()?;
+            assert!(pair.quota()?.contains("MESSAGE 3 6"));
+            let mut client = pair.login(undeletes)?;
+            client.expect_ok("SELECT INBOX")?;
+            client.expect_ok("STORE 1 -FLAGS (\\Deleted)")?;
+            client.expect_ok("COPY 1 INBOX.Trash")?;
+            client.expect_ok("LOGOUT")?;
+            pair.check()?;
+            assert!(pair.quota()?.contains("MESSAGE 4 6"));
+        }
+        for side in [Side::Ours, Side::Reference] {
+            let mut client = pair.login(side)?;
+            client.expect_ok("SELECT INBOX")?;
+            client.expect_ok("COPY 1 INBOX.Work")?;
+            client.expect_ok("LOGOUT")?;
+            pair.check()?;
+        }
+        // Full for everybody.
+        for side in [Side::Ours, Side::Reference] {
+            let mut client = pair.login(side)?;
+            client.expect_ok("SELECT INBOX")?;
+            let refused = client.command("COPY 1 INBOX.Work")?;
+            assert!(refused.tagged.contains("exceeded"), "{refused:?}");
+            assert_eq!(pair.deliver(&mail::message(1, 4, 700))?, Some(77));
+            client.expect_ok("LOGOUT")?;
+        }
+        pair.check()?;
+        // A folder that goes makes room for everybody.
+        let mut client = pair.login(Side::Ours)?;
+        client.expect_ok("DELETE INBOX.Work")?;
+        client.expect_ok("CREATE INBOX.Work")?;
+        client.expect_ok("LOGOUT")?;
+        pair.check()?;
+        assert_eq!(pair.deliver(&mail::message(1, 5, 700))?, Some(0));
+        pair.check()?;
+        assert!(pair.quota()?.contains("MESSAGE 3 6"));
+        Ok(())
+    })
+}
+
+#[test]
+fn one_access_control_list_for_all_programs() -> Result<(), Error> {
+    interop(|pair| {
+        let maildir = pair.maildir();
+        let maildir = maildir.to_string_lossy();
+        let list = |folder: &str| pair.run("maildiracl", &["-list", &maildir, folder]);
+        let mut client = pair.login(Side::Ours)?;
+        client.expect_ok("CREATE INBOX.Work.Deep")?;
+        client.expect_ok("SETACL INBOX.Work.Deep mary lrs")?;
+        client.expect_ok("SETACL INBOX.Work anyone lr")?;
+        let default = "owner\taceilrstwx\nadministrators\taceilrstwx\n";
+        assert_eq!(list("INBOX.Work")?, format!("{default}anyone\tlr\n"));
+        assert_eq!(
+            list("INBOX.Work.Deep")?,
+            format!("{default}user=mary\tlrs\n")
+        );
+        pair.run(
+            "maildiracl",
+            &["-set", &maildir, "INBOX.Work.Deep", "-user=mary", "s"],
+        )?;
+        pair.run(
+            "maildiracl",
+            &["-set", &maildir, "INBOX.Work", "user=al", "lrx"],
+        )?;
+        let expected = [
+            (
+                "INBOX.Work.Deep",
+                "\"owner\" \"acdilrsw\" \"administrators\" \"acdilrsw\" \"mary\" \"lrs\" \"-mary\" \"s\"",
+            ),
+            (
+                "INBOX.Work",
+                "\"owner\" \"acdilrsw\" \"administrators\" \"acdilrsw\" \"anyone\" \"lr\" \"al\" \"lr\"",
+            ),
+        ];
+        for (mailbox, entries) in expected {
+            let reply = client.expect_ok(&format!("GETACL {mailbox}"))?;
+            assert_eq!(
+                reply.with("ACL")?.line(),
+                format!("* ACL \"{mailbox}\" {entries}")
+            );
+        }
+        // What is made below goes by the list above, for both.
+        for (side, name) in [(Side::Ours, "one"), (Side::Reference, "two")] {
+            let mut client = pair.login(side)?;
+            client.expect_ok(&format!("CREATE INBOX.Work.{name}"))?;
+            client.expect_ok("LOGOUT")?;
+            assert_eq!(
+                list(&format!("INBOX.Work.{name}"))?,
+                format!("{default}anyone\tlr\nuser=al\tlrx\n")
+            );
+        }
+        client.expect_ok("LOGOUT")?;
+        Ok(())
+    })
+}
