@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use courier::maildir::Watch;
+use courier::sys::heap;
 
 use crate::grammar::cursor::SyntaxError;
-use crate::receive::{COMMAND_TIMEOUT, LineEnd, Woken};
+use crate::receive::{COMMAND_TIMEOUT, LineEnd, QUIET, Woken};
 use crate::reply::Reply;
 use crate::session::{End, Executed, Session, malformed};
 
@@ -23,6 +24,8 @@ pub fn execute(session: &mut Session) -> Executed {
         .as_mut()
         .map(|selected| Watch::new(&selected.folder, &mut selected.view));
     let mut again = session.refresh(false);
+    // Memory is given back once in each stretch of silence.
+    let mut rests = false;
     loop {
         session.out.flush()?;
         if let Some(end) = session.ending.take() {
@@ -39,14 +42,24 @@ pub fn execute(session: &mut Session) -> Executed {
             _ => COMMAND_TIMEOUT,
         };
         let interval = again.map_or(pause, |again| again.clamp(SHORTEST_WAIT, pause));
+        let resting_soon = !rests && again.is_none() && interval > QUIET;
+        let interval = if resting_soon { QUIET } else { interval };
         let deadline = ends.min(Instant::now() + interval);
         let descriptor = watch.as_ref().and_then(Watch::fd);
         match session.input.wait(descriptor.as_ref(), deadline)? {
             Woken::Input => break,
             Woken::Timeout if Instant::now() >= ends => return Err(End::TimedOut),
+            Woken::Timeout if resting_soon => {
+                rests = true;
+                if let Some(selected) = session.selected.as_mut() {
+                    selected.rest();
+                }
+                heap::give_back();
+            }
             Woken::Timeout => again = session.refresh(false),
             Woken::Other => {
                 if watch.as_mut().is_some_and(Watch::changed) {
+                    rests = false;
                     again = session.refresh(false);
                 }
             }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use courier::sys::fd;
+use courier::sys::{fd, heap};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal};
@@ -15,6 +15,8 @@ use crate::writer::{Disconnected, Writer};
 
 /// Idle time before a command (RFC 3501 section 5.4 asks for at least 30 minutes).
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Silence after which a session is taken to rest and gives memory back. Clients that talk never wait for that.
+pub const QUIET: Duration = Duration::from_secs(1);
 /// Wait for more bytes of a literal.
 pub const LITERAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most bytes of one command, its literals included (streamed ones aside).
@@ -334,7 +336,13 @@ impl Input {
                     if before == 0 {
                         self.buffer = Vec::new();
                     }
-                    match self.wait_for_more(None::<&SignalFd>, deadline)? {
+                    let quiet = deadline.min(Instant::now() + QUIET);
+                    let mut woken = self.wait_for_more(None::<&SignalFd>, quiet)?;
+                    if woken == Woken::Timeout && quiet < deadline {
+                        heap::give_back();
+                        woken = self.wait_for_more(None::<&SignalFd>, deadline)?;
+                    }
+                    match woken {
                         Woken::Timeout => return Err(Closed::TimedOut),
                         Woken::Input | Woken::Other => {}
                     }

@@ -151,6 +151,12 @@ impl Selected {
         out.put(b")");
     }
 
+    /// Gives back what can be read again, before a long wait.
+    pub fn rest(&mut self) {
+        self.kept = None;
+        self.memory.rest();
+    }
+
     /// Writes `* n FETCH (FLAGS (…))`, with UID where the command used UIDs.
     pub fn put_flags_response(&self, out: &mut Writer, index: usize, uid: bool) {
         let Some(message) = self.view.get(index) else {

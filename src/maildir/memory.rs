@@ -150,6 +150,14 @@ impl Memory {
         self.ready = false;
     }
 
+    /// Gives back all memory that this holds, until the next command that asks.
+    pub fn rest(&mut self) {
+        self.end();
+        if matches!(self.state, State::Open(_)) {
+            self.state = State::Unopened;
+        }
+    }
+
     fn write(&mut self) {
         let State::Open(cache) = &mut self.state else {
             return;

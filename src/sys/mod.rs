@@ -5,6 +5,7 @@ pub mod dir;
 pub mod endpoint;
 pub mod fd;
 pub mod fresh;
+pub mod heap;
 pub mod iconv;
 mod landlock;
 pub mod localtime;
