@@ -4,7 +4,6 @@
 #![allow(unsafe_code, reason = "the entry point")]
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -13,7 +12,7 @@ use std::time::Instant;
 
 use courier::login::environment::Environment;
 use courier::login::settings::{Protocol, Settings as LoginSettings};
-use courier::maildir::{Maildrop, Options};
+use courier::maildir::{Maildrop, Options, StoredMessage};
 use courier::sys::fd;
 use courier::sys::log::{Level, install_panic_hook, log};
 use pop3d::measure::{self, measure};
@@ -117,7 +116,7 @@ fn open(settings: &Settings) -> Result<Maildrop, Refusal> {
     );
     let options = Options::from_environment();
     let piece = RefCell::new(vec![0; measure::PIECE]);
-    let measure = |file: &File| measure(file, &mut piece.borrow_mut());
+    let measure = |message: &StoredMessage| measure(message, &mut piece.borrow_mut());
     Maildrop::open(".".as_ref(), &options, &settings.user, &measure).map_err(|error| {
         log(Level::Err, format_args!("{error}"));
         Refusal::new(

@@ -3,21 +3,24 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use courier::maildir::Measure;
+use courier::maildir::{Measure, StoredMessage};
 use courier::mime::Scanner;
 
 /// Bytes read at a time.
 pub const PIECE: usize = 64 * 1024;
 
-/// Reads `file` once, by way of `piece`, and a second time only if it holds bytes above 0x7f, to see whether they are in a header.
+/// Reads `message` once, by way of `piece`, and a second time only if it holds bytes above 0x7f, to see whether they
+/// are in a header.
 ///
 /// # Errors
 /// Those of reading.
-pub fn measure(mut file: &File, piece: &mut [u8]) -> io::Result<Measure> {
+pub fn measure(message: &StoredMessage, piece: &mut [u8]) -> io::Result<Measure> {
+    let mut file = &message.file;
     let (mut bytes, mut lines) = (0_u64, 0_u64);
     let mut last = 0_u8;
     let mut eight_bit = false;
-    loop {
+    // A message never changes: its end is where its size says.
+    while bytes < message.size {
         let count = read(file, piece)?;
         let read = piece.get(..count).unwrap_or_default();
         let Some(&end) = read.last() else {
@@ -62,7 +65,11 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text).unwrap();
         file.seek(SeekFrom::Start(0)).unwrap();
-        let measure = measure(&file, &mut [0; 7]).unwrap();
+        let message = StoredMessage {
+            file,
+            size: text.len() as u64,
+        };
+        let measure = measure(&message, &mut [0; 7]).unwrap();
         (measure.size, measure.utf8)
     }
 

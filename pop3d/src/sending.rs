@@ -58,6 +58,9 @@ impl Sending {
     /// # Errors
     /// [`Gone`].
     pub fn push(&mut self, bytes: &[u8], output: &mut Output<'_>) -> Result<(), Gone> {
+        if self.extent == Extent::Whole {
+            return self.push_whole(bytes, output);
+        }
         let mut rest = bytes;
         while !rest.is_empty() && !self.done {
             if self.line_start && rest.first() == Some(&b'.') {
@@ -81,6 +84,33 @@ impl Sending {
             self.end_line(blank);
             rest = after.get(1..).unwrap_or_default();
         }
+        Ok(())
+    }
+
+    /// As [`Sending::push`] where nothing is counted but the bytes.
+    fn push_whole(&mut self, bytes: &[u8], output: &mut Output<'_>) -> Result<(), Gone> {
+        output.put_with(|out| {
+            // Enough for lines of any usual length; more of them cost another allocation.
+            out.reserve(bytes.len().saturating_add(bytes.len() / 16));
+            let (mut start, mut line_start) = (0, self.line_start);
+            for end in memchr::memchr_iter(b'\n', bytes) {
+                let line = bytes.get(start..end).unwrap_or_default();
+                if line_start && line.first() == Some(&b'.') {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(line);
+                out.extend_from_slice(b"\r\n");
+                start = end.saturating_add(1);
+                line_start = true;
+            }
+            let rest = bytes.get(start..).unwrap_or_default();
+            if line_start && rest.first() == Some(&b'.') {
+                out.push(b'.');
+            }
+            out.extend_from_slice(rest);
+            self.line_start = line_start && rest.is_empty();
+        })?;
+        self.taken = self.taken.saturating_add(bytes.len() as u64);
         Ok(())
     }
 

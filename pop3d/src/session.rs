@@ -1,11 +1,12 @@
 //! The commands after login (RFC 1939; contract: pop3d §4).
 
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::time::Instant;
 
-use courier::maildir::Maildrop;
+use courier::maildir::{Maildrop, StoredMessage};
 use courier::sys::log::{Level, log};
+use courier::text::decimal;
 
 use crate::capability::language;
 use crate::command::Command;
@@ -52,6 +53,8 @@ pub struct Session<'a> {
     deleted: Vec<bool>,
     /// Message bytes on their way from a file to the output.
     piece: Vec<u8>,
+    /// The first line of a reply being made.
+    heading: Vec<u8>,
     utf8: bool,
     /// Stored bytes sent by TOP and by RETR.
     top: u64,
@@ -76,6 +79,7 @@ impl<'a> Session<'a> {
             maildrop,
             deleted,
             piece: Vec::new(),
+            heading: Vec::new(),
             utf8: settings.utf8,
             top: 0,
             retr: 0,
@@ -179,10 +183,7 @@ impl<'a> Session<'a> {
         self.listing(
             command,
             b"+OK POP3 clients that break here, they violate STD53.\r\n",
-            |maildrop, index, text| {
-                // Writing to a Vec cannot fail.
-                let _ = write!(text, "{}", maildrop.size(index));
-            },
+            |maildrop, index, text| decimal::put(text, maildrop.size(index)),
         )
     }
 
@@ -197,27 +198,26 @@ impl<'a> Session<'a> {
         heading: &[u8],
         item: impl Fn(&Maildrop, usize, &mut Vec<u8>),
     ) -> Result<(), Gone> {
-        let mut text = Vec::new();
         let line = |text: &mut Vec<u8>, index: usize| {
-            // Writing to a Vec cannot fail.
-            let _ = write!(text, "{} ", index.saturating_add(1));
+            decimal::put(text, (index as u64).saturating_add(1));
+            text.push(b' ');
             item(&self.maildrop, index, text);
             text.extend_from_slice(b"\r\n");
         };
         if command.words().next().is_none() {
-            text.extend_from_slice(heading);
-            for index in self.remaining() {
-                line(&mut text, index);
+            self.output.put(heading)?;
+            for (index, &deleted) in self.deleted.iter().enumerate() {
+                if !deleted {
+                    self.output.put_with(|text| line(text, index))?;
+                }
             }
-            text.extend_from_slice(b".\r\n");
-            return self.output.put(&text);
+            return self.output.put(b".\r\n");
         }
         let Some(index) = self.message(command) else {
             return self.output.line(NO_SUCH_MESSAGE);
         };
-        text.extend_from_slice(b"+OK ");
-        line(&mut text, index);
-        self.output.put(&text)
+        self.output.put(b"+OK ")?;
+        self.output.put_with(|text| line(text, index))
     }
 
     fn delete(&mut self, command: &Command<'_>) -> Result<(), Gone> {
@@ -232,7 +232,7 @@ impl<'a> Session<'a> {
     }
 
     fn retrieve(&mut self, command: &Command<'_>) -> Result<(), End> {
-        let Some((index, file)) = self.open(command)? else {
+        let Some((index, message)) = self.open(command)? else {
             return Ok(());
         };
         let wrapper = self.wrapper(index);
@@ -240,9 +240,12 @@ impl<'a> Session<'a> {
             .maildrop
             .size(index)
             .saturating_add(wrapper.as_ref().map_or(0, Wrapper::size));
-        let line = format!("+OK {size} octets follow.");
-        self.output.line(line.as_bytes())?;
-        let sent = self.send(index, &file, wrapper.as_ref(), Extent::Whole)?;
+        self.heading.clear();
+        self.heading.extend_from_slice(b"+OK ");
+        decimal::put(&mut self.heading, size);
+        self.heading.extend_from_slice(b" octets follow.\r\n");
+        self.output.put(&self.heading)?;
+        let sent = self.send(index, &message, wrapper.as_ref(), Extent::Whole)?;
         self.retr = self.retr.saturating_add(sent);
         self.maildrop.mark_seen(index);
         Ok(())
@@ -259,24 +262,24 @@ impl<'a> Session<'a> {
         };
         // A negative number is a very large one, as it is in the original.
         let lines = u64::try_from(number(lines)).unwrap_or(u64::MAX);
-        let Some((_, file)) = self.open(command)? else {
+        let Some((_, message)) = self.open(command)? else {
             return Ok(());
         };
         self.output.line(b"+OK headers follow.")?;
         let wrapper = self.wrapper(index);
-        let sent = self.send(index, &file, wrapper.as_ref(), Extent::Lines(lines))?;
+        let sent = self.send(index, &message, wrapper.as_ref(), Extent::Lines(lines))?;
         self.top = self.top.saturating_add(sent);
         Ok(())
     }
 
     /// The message's file; `None` when the client has been told why not.
-    fn open(&mut self, command: &Command<'_>) -> Result<Option<(usize, File)>, Gone> {
+    fn open(&mut self, command: &Command<'_>) -> Result<Option<(usize, StoredMessage)>, Gone> {
         let Some(index) = self.message(command) else {
             self.output.line(NO_SUCH_MESSAGE)?;
             return Ok(None);
         };
         match self.maildrop.open_message(index) {
-            Ok(file) => Ok(Some((index, file))),
+            Ok(message) => Ok(Some((index, message))),
             Err(error) => {
                 log(Level::Err, format_args!("{error}"));
                 self.output
@@ -294,7 +297,7 @@ impl<'a> Session<'a> {
     fn send(
         &mut self,
         index: usize,
-        file: &File,
+        message: &StoredMessage,
         wrapper: Option<&Wrapper>,
         extent: Extent,
     ) -> Result<u64, End> {
@@ -303,10 +306,13 @@ impl<'a> Session<'a> {
             sending.push(&wrapper.before, &mut self.output)?;
         }
         self.piece.resize(PIECE, 0);
-        while !sending.is_done() {
-            match read(file, &mut self.piece) {
+        // A message never changes: what its size says is all there is, and needs no look at the end of the file.
+        let mut left = message.size;
+        while left > 0 && !sending.is_done() {
+            match read(&message.file, &mut self.piece) {
                 Ok(0) => break,
                 Ok(count) => {
+                    left = left.saturating_sub(count as u64);
                     let read = self.piece.get(..count).unwrap_or_default();
                     sending.push(read, &mut self.output)?;
                 }

@@ -188,6 +188,21 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
+    /// As [`Output::put`] with what `append` appends.
+    ///
+    /// # Errors
+    /// [`Gone`] from sending.
+    pub fn put_with(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), Gone> {
+        let before = self.gathered.len();
+        append(&mut self.gathered);
+        let added = self.gathered.len().saturating_sub(before);
+        self.sent = self.sent.saturating_add(added as u64);
+        if self.gathered.len() >= GATHER {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
     /// Takes a line without its line end.
     ///
     /// # Errors

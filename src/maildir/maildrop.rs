@@ -1,19 +1,28 @@
 //! INBOX as POP3 sees it: numbered once at login, with sizes and UIDLs from `courierpop3dsizelist`
 //! (contract: pop3d 3, 6; maildir 8).
 
-use std::cmp::Ordering;
+mod incoming;
+mod locate;
+mod order;
+mod removal;
+mod unchanged;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use nix::sys::stat::FileStat;
+
+pub(crate) use unchanged::is_whole;
+
+use incoming::{purge, take_in};
+use order::{base_order, order_key};
 
 use super::error::{Error, ErrorKind, Result};
 use super::filename;
-use super::files::{self, Dir};
+use super::files::{self, Dir, Stamp};
 use super::flags::Flags;
 use super::lock::Lock;
 use super::measure::{Measure, Remembered};
@@ -26,8 +35,8 @@ use crate::sys::log::{Level, log};
 const LIST: &[u8] = b"courierpop3dsizelist";
 /// Largest list that is read, in bytes: a few million messages.
 const LIST_MAX: u64 = 1 << 30;
-/// Age by mtime at which a file in `tmp` is a leftover.
-const TMP_AGE: Duration = Duration::from_secs(48 * 3600);
+/// How old a directory's times must be, so that no later change on this host can carry the same ones.
+const WINDOW: Duration = Duration::from_millis(20);
 
 /// One message. Its name stands in [`Maildrop::names`].
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +50,22 @@ struct Message {
     inode: u32,
     /// The list on disk has it, so that its UIDL will last.
     listed: bool,
+}
+
+/// An open message.
+#[derive(Debug)]
+pub struct StoredMessage {
+    /// Its file, at its start.
+    pub file: File,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+impl StoredMessage {
+    fn new(file: File, stat: &FileStat) -> Self {
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        Self { file, size }
+    }
 }
 
 /// What became of the messages that were to be deleted.
@@ -63,6 +88,12 @@ pub struct Maildrop {
     /// The names of all messages, one behind the other; that of a renamed one is added at the end.
     names: Vec<u8>,
     messages: Vec<Message>,
+    /// How many files the last listing of `cur` had.
+    files: usize,
+    /// The times of `cur` when its names were taken, if they held still.
+    listed_at: Option<Stamp>,
+    /// The times of `cur` when all names were looked for anew.
+    located_at: Option<Stamp>,
     /// The UIDL of the one message that is shown although no list holds it.
     stopgap: Option<Vec<u8>>,
 }
@@ -78,7 +109,7 @@ impl Maildrop {
         path: &Path,
         options: &Options,
         user: &str,
-        measure: &dyn Fn(&File) -> std::io::Result<Measure>,
+        measure: &dyn Fn(&StoredMessage) -> std::io::Result<Measure>,
     ) -> Result<Self> {
         let root = Dir::open(path)?;
         let cur = root.open_dir(b"cur")?;
@@ -95,6 +126,9 @@ impl Maildrop {
             follow_links: options.follow_links,
             names: Vec::new(),
             messages: Vec::new(),
+            files: 0,
+            listed_at: None,
+            located_at: None,
             stopgap: None,
         };
         match tmp {
@@ -177,10 +211,14 @@ impl Maildrop {
         &mut self,
         tmp: &Dir,
         options: &Options,
-        measure: &dyn Fn(&File) -> std::io::Result<Measure>,
+        measure: &dyn Fn(&StoredMessage) -> std::io::Result<Measure>,
     ) -> std::result::Result<(), Failed> {
+        if self.load_unchanged() {
+            return Ok(());
+        }
         let merged = self.scan()?;
         if !self.is_stale(&merged) {
+            self.remember_unchanged(&merged, tmp, options);
             return Ok(());
         }
         let mut measured = HashMap::new();
@@ -243,7 +281,7 @@ impl Maildrop {
     fn measure(
         &self,
         measured: &mut HashMap<Vec<u8>, Option<Measure>>,
-        measure: &dyn Fn(&File) -> std::io::Result<Measure>,
+        measure: &dyn Fn(&StoredMessage) -> std::io::Result<Measure>,
         mut lock: Option<&mut Lock<'_>>,
     ) -> std::result::Result<(), Failed> {
         let unknown = || self.messages.iter().filter(|message| !message.listed);
@@ -269,11 +307,11 @@ impl Maildrop {
     fn measure_file(
         &self,
         name: &[u8],
-        measure: &dyn Fn(&File) -> std::io::Result<Measure>,
+        measure: &dyn Fn(&StoredMessage) -> std::io::Result<Measure>,
     ) -> Option<Measure> {
         let opened = self.cur.open_message(name, self.follow_links);
-        let (file, _) = opened.ok().flatten()?;
-        measure(&file).ok()
+        let (file, stat) = opened.ok().flatten()?;
+        measure(&StoredMessage::new(file, &stat)).ok()
     }
 
     /// Without a list that can be written only the messages in the old one have a UIDL that will last. If there are
@@ -307,14 +345,25 @@ impl Maildrop {
 
     /// Lists the messages and fills in what the list knows of them.
     fn scan(&mut self) -> Result<Merged> {
-        self.list_cur()?;
-        let bytes = self.read_list();
-        Ok(self.merge(SizeList::parse(&bytes)))
+        if self.listed_at.is_some() && self.listed_at == Some(self.cur.stamp()?) {
+            // The list may have changed, the directory has not.
+            for message in &mut self.messages {
+                message.entry = Entry::default();
+                message.listed = false;
+            }
+        } else {
+            self.list_cur()?;
+        }
+        let (bytes, stamp) = self.read_list().unzip();
+        let mut merged = self.merge(SizeList::parse(&bytes.unwrap_or_default()));
+        merged.list = stamp;
+        Ok(merged)
     }
 
     /// Takes the names in `cur`, in the order of messages. A listing beside renames can miss some, so the directory's
     /// times must hold still.
     fn list_cur(&mut self) -> Result<()> {
+        self.listed_at = None;
         for _ in 0..5 {
             let before = self.cur.stamp()?;
             self.names.clear();
@@ -340,16 +389,13 @@ impl Maildrop {
                 }
             })?;
             if before == self.cur.stamp()? {
+                self.listed_at = Some(before);
                 break;
             }
         }
+        self.files = self.messages.len();
+        self.sort();
         let names = &self.names;
-        self.messages.sort_unstable_by(|a, b| {
-            a.order.cmp(&b.order).then_with(|| {
-                let (a, b) = (name(names, a), name(names, b));
-                base_order(filename::base(a), filename::base(b)).then_with(|| a.cmp(b))
-            })
-        });
         // One message under two names, as an interrupted rename leaves it, is one message.
         self.messages.dedup_by(|a, b| {
             a.order == b.order && filename::base(name(names, a)) == filename::base(name(names, b))
@@ -357,10 +403,34 @@ impl Maildrop {
         Ok(())
     }
 
-    fn read_list(&self) -> Vec<u8> {
+    /// Puts the messages in order. Directories give them in any, and whole names are slow to compare: nearly always
+    /// the number and a few bytes behind it tell.
+    fn sort(&mut self) {
+        let names = &self.names;
+        let mut keyed: Vec<(u64, u128, Message)> = self
+            .messages
+            .iter()
+            .map(|message| {
+                let base = filename::base(name(names, message));
+                (message.order, order_key(base), *message)
+            })
+            .collect();
+        keyed.sort_unstable_by(|(a_order, a_key, a), (b_order, b_key, b)| {
+            let by_key = a_order.cmp(b_order).then(a_key.cmp(b_key));
+            by_key.then_with(|| {
+                let (a, b) = (name(names, a), name(names, b));
+                base_order(filename::base(a), filename::base(b)).then_with(|| a.cmp(b))
+            })
+        });
+        self.messages.clear();
+        self.messages
+            .extend(keyed.into_iter().map(|(_, _, message)| message));
+    }
+
+    fn read_list(&self) -> Option<(Vec<u8>, Stamp)> {
         for _ in 0..3 {
             match self.root.read(LIST, LIST_MAX) {
-                Ok(Some((bytes, _))) => return bytes,
+                Ok(Some(list)) => return Some(list),
                 Ok(None) => break,
                 // Replaced on the server while we held the old one.
                 Err(error) if error.errno() == Some(Errno::ESTALE) => {}
@@ -370,7 +440,7 @@ impl Maildrop {
                 }
             }
         }
-        Vec::new()
+        None
     }
 
     /// Gives each message its entry; both are in the same order.
@@ -383,13 +453,18 @@ impl Maildrop {
         let order = |a: &(u64, &[u8], Entry), b: &(u64, &[u8], Entry)| {
             a.0.cmp(&b.0).then_with(|| base_order(a.1, b.1))
         };
-        if !known.is_sorted_by(|a, b| order(a, b).is_le()) {
+        let sorted = known.is_sorted_by(|a, b| order(a, b).is_le());
+        if !sorted {
             known.sort_by(order);
         }
+        let files = self.files;
+        let exact = sorted && known.len() == files && self.messages.len() == files;
         let mut merged = Merged {
             next: list.next.max(1),
             validity: list.validity,
             changed: list.converted,
+            exact: false,
+            list: None,
         };
         let mut known = known.into_iter().peekable();
         let names = &self.names;
@@ -410,6 +485,7 @@ impl Maildrop {
             }
         }
         merged.changed |= known.next().is_some();
+        merged.exact = exact && !merged.changed;
         merged
     }
 
@@ -417,7 +493,7 @@ impl Maildrop {
     ///
     /// # Errors
     /// `Gone` when it is not there any more.
-    pub fn open_message(&mut self, index: usize) -> Result<File> {
+    pub fn open_message(&mut self, index: usize) -> Result<StoredMessage> {
         for attempt in 0..2 {
             let Some(message) = self.messages.get(index) else {
                 break;
@@ -425,36 +501,14 @@ impl Maildrop {
             let opened = self
                 .cur
                 .open_message(self.name(message), self.follow_links)?;
-            if let Some((file, _)) = opened {
-                return Ok(file);
+            if let Some((file, stat)) = opened {
+                return Ok(StoredMessage::new(file, &stat));
             }
             if attempt == 0 && !self.locate(index)? {
                 break;
             }
         }
         Err(Error::new(ErrorKind::Gone, "open", self.cur.path()))
-    }
-
-    /// Looks for the present name of a message that somebody renamed. False if there is none.
-    fn locate(&mut self, index: usize) -> Result<bool> {
-        let base = filename::base(self.file_name(index)).to_vec();
-        for _ in 0..5 {
-            let before = self.cur.stamp()?;
-            let mut found = None;
-            self.cur.list(|entry| {
-                if filename::base(entry.name) == base {
-                    found = Some(entry.name.to_vec());
-                }
-            })?;
-            if let Some(name) = found {
-                self.rename(index, &name);
-                return Ok(true);
-            }
-            if before == self.cur.stamp()? {
-                break;
-            }
-        }
-        Ok(false)
     }
 
     /// Marks a message as seen, if its name can carry that. A failure is of no consequence and not told.
@@ -470,111 +524,6 @@ impl Maildrop {
             self.rename(index, &new);
         }
     }
-
-    /// Removes the messages at `indexes` for good: when this returns they are gone from the disk. `gone` is told
-    /// the name of each file. The quota is brought up to date.
-    pub fn remove(&mut self, indexes: &[usize], gone: &dyn Fn(&[u8])) -> Removed {
-        let mut removed = Removed::default();
-        let (mut bytes, mut count) = (0_u64, 0_u64);
-        for &index in indexes {
-            match self.remove_one(index, gone) {
-                Ok(Some(counted)) => {
-                    removed.done.push(index);
-                    if let Some(size) = counted {
-                        bytes = bytes.saturating_add(size);
-                        count = count.saturating_add(1);
-                    }
-                }
-                Ok(None) => removed.missing.push(index),
-                Err(error) => {
-                    log(Level::Err, format_args!("{error}"));
-                    removed.failed.push(index);
-                }
-            }
-        }
-        if !removed.done.is_empty() {
-            if let Err(error) = self.cur.sync() {
-                log(Level::Err, format_args!("{error}"));
-            }
-        }
-        if count > 0 {
-            if let Err(error) = self.subtract_quota(bytes, count) {
-                log(Level::Err, format_args!("{error}"));
-            }
-        }
-        removed
-    }
-
-    /// `Some(Some(size))`: removed, counts for the quota; `Some(None)`: removed, does not; `None`: was not there.
-    fn remove_one(&mut self, index: usize, gone: &dyn Fn(&[u8])) -> Result<Option<Option<u64>>> {
-        for _ in 0..4 {
-            let name = self.file_name(index).to_vec();
-            if name.is_empty() {
-                return Ok(None);
-            }
-            let Some(stat) = self.cur.stat(&name)? else {
-                if self.locate(index)? {
-                    continue;
-                }
-                return Ok(None);
-            };
-            match self.cur.unlink(&name) {
-                Ok(()) => {
-                    gone(&name);
-                    let size = filename::stored_size(&name)
-                        .unwrap_or_else(|| u64::try_from(stat.st_size).unwrap_or(0));
-                    let counts = !filename::flags(&name).contains(Flags::DELETED);
-                    return Ok(Some(counts.then_some(size)));
-                }
-                // Renamed between the look and the removal.
-                Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(self.cur.error("unlink", &name, errno)),
-            }
-        }
-        Ok(None)
-    }
-
-    /// One line in `maildirsize`, if there is one (contract: quota 2). The line is short enough to be written whole.
-    fn subtract_quota(&self, bytes: u64, count: u64) -> Result<()> {
-        const QUOTA: &[u8] = b"maildirsize";
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_APPEND
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_NONBLOCK
-            | OFlag::O_CLOEXEC;
-        let file = match nix::fcntl::openat(&self.root, QUOTA, flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::ENOENT) => return Ok(()),
-            Err(errno) => return Err(self.root.error("open", QUOTA, errno)),
-        };
-        let line = format!("{:>12} {:>12}\n", format!("-{bytes}"), format!("-{count}"));
-        match nix::unistd::write(&file, line.as_bytes()) {
-            Ok(written) if written == line.len() => Ok(()),
-            Ok(_) => Err(self.root.error("write", QUOTA, Errno::ENOSPC)),
-            Err(errno) => Err(self.root.error("write", QUOTA, errno)),
-        }
-    }
-}
-
-/// The original's order of base names (contract: pop3d 6.1): bytes are signed, and the `:` behind the base counts.
-fn base_order(a: &[u8], b: &[u8]) -> Ordering {
-    let both = a.len().min(b.len());
-    let (start, other) = (a.get(..both), b.get(..both));
-    if start == other {
-        return match (a.get(both), b.get(both)) {
-            (None, None) => Ordering::Equal,
-            (next, other) => {
-                let signed = |byte: Option<&u8>| byte.copied().unwrap_or(b':') ^ 0x80;
-                signed(next).cmp(&signed(other)).then(a.len().cmp(&b.len()))
-            }
-        };
-    }
-    let differing = start
-        .unwrap_or_default()
-        .iter()
-        .zip(other.unwrap_or_default())
-        .find(|(a, b)| a != b);
-    differing.map_or(Ordering::Equal, |(a, b)| (a ^ 0x80).cmp(&(b ^ 0x80)))
 }
 
 /// A message's name among `names`.
@@ -591,6 +540,10 @@ struct Merged {
     validity: Option<u64>,
     /// Entries vanished, or the list is of an old version.
     changed: bool,
+    /// The list has exactly one entry for each file of the listing, in its order.
+    exact: bool,
+    /// Which state of the list this is; `None` without one.
+    list: Option<Stamp>,
 }
 
 /// Why the list is not complete.
@@ -607,68 +560,5 @@ impl From<Error> for Failed {
     }
 }
 
-/// Removes leftovers of interrupted deliveries. Best effort.
-fn purge(tmp: &Dir) {
-    let mut names = Vec::new();
-    // An unreadable tmp shows itself where it is needed.
-    let _ = tmp.list(|entry| {
-        if !entry.name.starts_with(b".") && entry.kind != Kind::Directory {
-            names.push(entry.name.to_vec());
-        }
-    });
-    for name in names {
-        if let Ok(Some(stat)) = tmp.stat(&name) {
-            let old = SystemTime::now()
-                .duration_since(files::modified(&stat))
-                .is_ok_and(|age| age > TMP_AGE);
-            if old {
-                // The next session tries again.
-                let _ = tmp.remove(&name);
-            }
-        }
-    }
-}
-
-/// Moves new mail to `cur`. Ends at the first failure, which is logged: the messages stay where they are.
-fn take_in(new: &Dir, cur: &Dir) {
-    let mut names = Vec::new();
-    if let Err(error) = new.list(|entry| {
-        if !entry.name.starts_with(b".") && entry.kind != Kind::Directory {
-            names.push(entry.name.to_vec());
-        }
-    }) {
-        log(Level::Err, format_args!("{error}"));
-        return;
-    }
-    for name in names {
-        let target = if filename::has_info(&name) {
-            name.clone()
-        } else {
-            let mut target = filename::base(&name).to_vec();
-            target.extend_from_slice(b":2,");
-            target
-        };
-        match new.rename(&name, cur, &target) {
-            Ok(()) => {}
-            // Another session moved it.
-            Err(Errno::ENOENT) => {}
-            Err(errno) => {
-                let (from, to) = (new.path_of(&name), cur.path_of(&target));
-                log(
-                    Level::Err,
-                    format_args!(
-                        "rename({},{}) failed: {}",
-                        from.display(),
-                        to.display(),
-                        errno.desc()
-                    ),
-                );
-                return;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "maildrop_tests.rs"]
 mod tests;

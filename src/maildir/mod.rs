@@ -67,7 +67,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use flags::Flags;
 pub use folder::{Folder, Mode, OpenMessage};
 pub use keywords::{KeywordSet, valid_keyword};
-pub use maildrop::{Maildrop, Removed};
+pub use maildrop::{Maildrop, Removed, StoredMessage};
 pub use measure::Measure;
 pub use memory::{Attributes, Memory};
 pub use modseq::Changes;

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 
 use super::filename;
+use crate::text::decimal;
 
 /// Longest line that the original reads; the rest of a longer one is lost.
 const LINE_MAX: usize = 2028;
@@ -49,22 +50,29 @@ impl Default for SizeList<'_> {
 impl<'a> SizeList<'a> {
     /// Reads any version. What is not understood is left out; a file that is no list at all is an empty one.
     pub(crate) fn parse(bytes: &'a [u8]) -> Self {
-        let mut lines = bytes
-            .split(|&byte| byte == b'\n')
-            .map(|line| line.get(..LINE_MAX).unwrap_or(line));
+        // About as long as lines are.
+        let mut entries = Vec::with_capacity(bytes.len() / 64);
+        let list = Self::parse_each(bytes, |name, entry| entries.push((name, entry)));
+        Self { entries, ..list }
+    }
+
+    /// As [`SizeList::parse`], with the entries given to `take`.
+    pub(crate) fn parse_each(bytes: &'a [u8], mut take: impl FnMut(&'a [u8], Entry)) -> Self {
+        let mut lines = lines(bytes).map(|line| line.get(..LINE_MAX).unwrap_or(line));
         let Some((version, next, validity)) = lines.next().and_then(header) else {
             return Self::default();
         };
-        let mut list = Self {
+        if version == 2 || version == 3 {
+            lines
+                .filter_map(entry)
+                .for_each(|(name, entry)| take(name, entry));
+        }
+        Self {
             next,
             validity,
             entries: Vec::new(),
             converted: version == 2,
-        };
-        if version == 2 || version == 3 {
-            list.entries.extend(lines.filter_map(entry));
         }
-        list
     }
 
     /// The file's content, in the newest version.
@@ -78,14 +86,16 @@ impl<'a> SizeList<'a> {
         let _ = writeln!(content, "/3 {next} {validity}");
         for (name, entry) in entries {
             content.extend_from_slice(name);
-            let Entry {
-                size,
-                number,
-                validity,
-                ..
-            } = entry;
-            let utf8 = u8::from(entry.utf8);
-            let _ = writeln!(content, " {size} {number}:{validity}:{utf8}");
+            for (separator, value) in [
+                (b' ', entry.size),
+                (b' ', entry.number),
+                (b':', entry.validity),
+                (b':', u64::from(entry.utf8)),
+            ] {
+                content.push(separator);
+                decimal::put(&mut content, value);
+            }
+            content.push(b'\n');
         }
         content
     }
@@ -95,15 +105,16 @@ impl Entry {
     /// Appends the UIDL of this entry's message, whose file is called `name` now. The forms without a validity and
     /// without a number come from old lists and stay for ever.
     pub(crate) fn uidl(&self, name: &[u8], text: &mut Vec<u8>) {
-        // Writing to a Vec cannot fail.
-        let _ = match (self.number, self.validity) {
-            (0, _) => {
-                escape(filename::base(name), text);
-                Ok(())
-            }
-            (number, 0) => write!(text, "UID{number}"),
-            (number, validity) => write!(text, "UID{number}-{validity}"),
-        };
+        if self.number == 0 {
+            escape(filename::base(name), text);
+            return;
+        }
+        text.extend_from_slice(b"UID");
+        decimal::put(text, self.number);
+        if self.validity != 0 {
+            text.push(b'-');
+            decimal::put(text, self.validity);
+        }
     }
 }
 
@@ -117,6 +128,17 @@ fn escape(name: &[u8], text: &mut Vec<u8>) {
             let _ = write!(text, "+{byte:02X}");
         }
     }
+}
+
+/// The lines of `bytes` without their ends.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        let end = memchr::memchr(b'\n', bytes);
+        rest = end.and_then(|end| bytes.get(end.saturating_add(1)..));
+        bytes.get(..end.unwrap_or(bytes.len()))
+    })
 }
 
 /// `/version next [validity]`.

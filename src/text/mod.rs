@@ -5,6 +5,7 @@
 //! - [`charset`]: the one door to character set conversion.
 //! - [`collate`]: what SORT and THREAD compare: `i;unicode-casemap`.
 //! - [`date`]: IMAP dates, INTERNALDATE, the RFC 5322 Date header.
+//! - [`decimal`]: numbers into bytes.
 //! - [`mutf7`]: mailbox names on the wire.
 //! - [`pattern`]: the wildcards of LIST and LSUB.
 //! - [`rfc2047`]: encoded words in headers.
@@ -15,6 +16,7 @@ pub mod casefold;
 pub mod charset;
 pub mod collate;
 pub mod date;
+pub mod decimal;
 pub mod html;
 mod legacy;
 pub mod mutf7;

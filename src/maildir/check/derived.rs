@@ -6,7 +6,7 @@ use super::{Checker, Level, Place, is, kind_of};
 use crate::maildir::error::{Error, Result};
 use crate::maildir::files::Dir;
 use crate::maildir::name::FolderName;
-use crate::maildir::{cache, index, modseq};
+use crate::maildir::{cache, index, maildrop, modseq};
 
 /// Files whose names begin so are ours and can be computed anew from messages, names and UIDs.
 const DERIVED: [&[u8]; 2] = [cache::FILE_NAME.as_bytes(), index::NAME];
@@ -78,6 +78,7 @@ impl Checker<'_> {
                 u64::try_from(stat.st_size).unwrap_or(0),
                 dir.is_on_network(),
             ),
+            Some(b".pop3") => maildrop::is_whole(&file),
             // Of a form that this version does not read.
             Some(_) => true,
             None if name.ends_with(b".tmp") => true,

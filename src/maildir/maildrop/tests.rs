@@ -1,3 +1,4 @@
+use super::incoming::TMP_AGE;
 use super::*;
 use std::cell::RefCell;
 use std::io::Read;
@@ -52,9 +53,9 @@ fn uidls(maildrop: &Maildrop) -> Vec<String> {
     (0..maildrop.len()).map(text).collect()
 }
 
-fn length(mut file: &File) -> std::io::Result<Measure> {
+fn length(message: &StoredMessage) -> std::io::Result<Measure> {
     let mut text = Vec::new();
-    file.read_to_end(&mut text)?;
+    (&message.file).read_to_end(&mut text)?;
     Ok(Measure {
         size: text.len() as u64,
         utf8: text.first() == Some(&b'U'),
@@ -120,7 +121,7 @@ fn trusted_entries_are_not_measured_again() {
     );
     mail.put("cur/1.a:2,S", "a");
     mail.put("cur/2.b:2,S", "b");
-    let refuse = |_: &File| -> std::io::Result<Measure> { panic!("measured") };
+    let refuse = |_: &StoredMessage| -> std::io::Result<Measure> { panic!("measured") };
     let path = mail.directory.path();
     let maildrop = Maildrop::open(path, &Options::default(), "joe", &refuse).unwrap();
     assert_eq!(maildrop.size(0), 77);
@@ -189,6 +190,7 @@ fn a_message_that_was_renamed_is_found_for_reading_and_removal() {
     maildrop
         .open_message(0)
         .unwrap()
+        .file
         .read_to_string(&mut text)
         .unwrap();
     assert_eq!(text, "a");
@@ -290,7 +292,7 @@ fn what_imap_has_read_is_not_read_again() {
     mail.put("cur/4.d:2,", "ab");
     mail.put("cur/5.e:2,", "abcde");
     let read = RefCell::new(Vec::new());
-    let measure = |file: &File| {
+    let measure = |file: &StoredMessage| {
         let measure = length(file)?;
         read.borrow_mut().push(measure.size);
         Ok(measure)
@@ -336,4 +338,129 @@ fn the_order_is_the_originals() {
         assert_eq!(shown, names);
         assert_eq!(uidls(&maildrop)[8], "UID11-100");
     }
+}
+
+proptest::proptest! {
+    #[test]
+    fn the_short_key_orders_as_the_whole_name(
+        mut names in proptest::collection::vec("[017]{0,3}[.a:!\u{e9}]{0,18}(:2,S|)", 0..12),
+    ) {
+        let key = |name: &String| {
+            let base = filename::base(name.as_bytes()).to_vec();
+            (filename::leading_number(name.as_bytes()), order_key(&base), base)
+        };
+        let mut by_key = names.clone();
+        by_key.sort_by(|a, b| {
+            let (a, b) = (key(a), key(b));
+            (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| base_order(&a.2, &b.2))
+        });
+        names.sort_by(|a, b| {
+            let (a, b) = (key(a), key(b));
+            a.0.cmp(&b.0).then_with(|| base_order(&a.2, &b.2))
+        });
+        proptest::prop_assert_eq!(by_key, names);
+    }
+}
+
+/// `count` messages that an earlier session has listed, in a directory that has been left alone for a moment.
+fn large(count: usize) -> Box {
+    let mail = Box::new();
+    mail.put("courierpop3dsizelist", OLD);
+    for number in 0..count {
+        mail.put(&format!("cur/{}.m:2,", 1000 + number), "abc");
+    }
+    mail.open();
+    // Times that are too young are not trusted.
+    std::thread::sleep(Duration::from_millis(50));
+    mail.open();
+    mail
+}
+
+const INDEX: &str = "courierimapindex.pop3";
+
+/// All that a client sees, and the names.
+fn shown(maildrop: &Maildrop) -> Vec<(String, u64, Vec<u8>)> {
+    uidls(maildrop)
+        .into_iter()
+        .enumerate()
+        .map(|(index, uidl)| {
+            (
+                uidl,
+                maildrop.size(index),
+                maildrop.file_name(index).to_vec(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_large_maildir_at_rest_is_not_listed() {
+    let mail = large(300);
+    let path = mail.directory.path().join(INDEX);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let listed = shown(&mail.open());
+    assert_eq!(listed.len(), 300);
+    let unlisted = mail.open();
+    assert!(unlisted.listed_at.is_none(), "it was listed");
+    assert_eq!(shown(&unlisted), listed);
+    // Another list, another directory, another file: all are noticed.
+    std::fs::write(&path, "rubbish").unwrap();
+    assert!(mail.open().listed_at.is_some());
+    assert!(mail.open().listed_at.is_none());
+    mail.put("courierpop3dsizelist", &mail.list());
+    assert!(mail.open().listed_at.is_some());
+    mail.put("new/9000.new", "abc");
+    assert_eq!(mail.open().len(), 301);
+    std::fs::remove_file(mail.directory.path().join("cur/1000.m:2,")).unwrap();
+    assert_eq!(mail.open().len(), 300);
+}
+
+#[test]
+fn small_young_or_doubled_maildirs_are_listed() {
+    let small = large(20);
+    assert!(!small.directory.path().join(INDEX).exists());
+    let mail = large(300);
+    std::fs::hard_link(
+        mail.directory.path().join("cur/1000.m:2,"),
+        mail.directory.path().join("cur/1000.m:2,S"),
+    )
+    .unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    for _ in 0..2 {
+        let maildrop = mail.open();
+        assert!(maildrop.listed_at.is_some());
+        assert_eq!(maildrop.len(), 300);
+    }
+}
+
+#[test]
+fn names_that_are_out_of_date_are_found_with_one_listing() {
+    let mail = large(300);
+    let cur = mail.directory.path().join("cur");
+    for number in 0..300 {
+        let name = format!("{}.m:2,", 1000 + number);
+        std::fs::rename(cur.join(&name), cur.join(format!("{name}S"))).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    // Flags do not rewrite the list.
+    mail.open();
+    let mut maildrop = mail.open();
+    assert!(maildrop.listed_at.is_none());
+    assert_eq!(maildrop.file_name(7), b"1007.m:2,");
+    std::fs::remove_file(cur.join("1005.m:2,S")).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    maildrop.open_message(7).unwrap();
+    let located = maildrop.located_at;
+    assert!(located.is_some());
+    for index in 0..300 {
+        assert_eq!(maildrop.open_message(index).is_ok(), index != 5, "{index}");
+    }
+    assert_eq!(maildrop.located_at, located);
+    maildrop.mark_seen(7);
+    let removed = maildrop.remove(&[5, 7], &|_| {});
+    assert_eq!((removed.done, removed.missing), (vec![7], vec![5]));
+    assert_eq!(mail.open().len(), 298);
 }
