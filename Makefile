@@ -133,6 +133,7 @@ SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool maildircheck \
 LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog
 RC_SCRIPTS = imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc
 DATA_SCRIPTS = mkimapdcert mkpop3dcert mkdhparams
+UNITS = courier-authdaemond courier-imap courier-imapd courier-imapd-ssl courier-pop3d courier-pop3d-ssl
 SETTINGS = imapd imapd-ssl pop3d pop3d-ssl
 AUTHLIB_PROGRAMS = authdaemond
 authlibdir = $(libexecdir)/courier-authlib
@@ -176,6 +177,10 @@ install: $(BUILT)/.built
 	@$(call substituted,$(source)/etc/pop3d.dist.in,$(sysconfdir)/pop3d.dist,600)
 	@$(call substituted,$(source)/etc/pop3d-ssl.dist.in,$(sysconfdir)/pop3d-ssl.dist,600)
 	@$(call substituted,$(source)/etc/authdaemonrc.dist.in,$(authdaemonrc).dist,600)
+	@$(call substituted,$(source)/rc-scripts/courier-imap.sysvinit.in,$(datadir)/courier-imap.sysvinit,755)
+	$(INSTALL) -d -m 755 '$(D)$(datadir)/systemd'
+	@$(foreach unit,$(UNITS),$(call substituted,$(source)/etc/systemd/$(unit).service.in,$(datadir)/systemd/$(unit).service,644) &&) :
+	@$(call substituted,$(source)/etc/systemd/courier-imap.tmpfiles.in,$(datadir)/systemd/courier-imap.tmpfiles,644)
 	@$(call substituted,$(source)/etc/inetd.conf.in,$(datadir)/inetd.conf.example,644)
 	@$(call substituted,$(source)/etc/xinetd.conf.in,$(datadir)/xinetd.conf.example,644)
 # Meant to be edited and not merged: what is there stays.
@@ -208,13 +213,14 @@ uninstall:
 		$(addprefix $(sbindir)/,$(SBIN_PROGRAMS) $(DATA_SCRIPTS) authdaemond) $(addprefix $(datadir)/,$(DATA_SCRIPTS)) \
 		$(addprefix $(libexecdir)/,$(LIBEXEC_PROGRAMS) $(RC_SCRIPTS)) $(addprefix $(authlibdir)/,$(AUTHLIB_PROGRAMS)) \
 		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist \
-		$(datadir)/inetd.conf.example $(datadir)/xinetd.conf.example,'$(D)$(file)')
+		$(datadir)/courier-imap.sysvinit $(datadir)/systemd/courier-imap.tmpfiles \
+		$(addprefix $(datadir)/systemd/,$(addsuffix .service,$(UNITS))) $(datadir)/inetd.conf.example $(datadir)/xinetd.conf.example,'$(D)$(file)')
 	@for page in $(source)/man/*.[158]; do \
 		rm -f "$(D)$(mandir)/man$${page##*.}/$${page##*/}"; done
 	rm -f $(foreach page,man8/imapd-ssl.rc.8 man8/pop3d.rc.8 man8/pop3d-ssl.rc.8 man8/mkpop3dcert.8 \
 		man5/imapd-ssl.5 man5/pop3d.5 man5/pop3d-ssl.5,'$(D)$(mandir)/$(page)')
 	@for directory in '$(D)$(authlibdir)' '$(D)$(libexecdir)' '$(D)$(sbindir)' '$(D)$(bindir)' \
-		'$(D)$(sysconfdir)/imapaccess' '$(D)$(sysconfdir)/shared' '$(D)$(sysconfdir)/shared.tmp' '$(D)$(datadir)' \
+		'$(D)$(sysconfdir)/imapaccess' '$(D)$(sysconfdir)/shared' '$(D)$(sysconfdir)/shared.tmp' '$(D)$(datadir)/systemd' '$(D)$(datadir)' \
 		'$(D)$(mandir)/man1' '$(D)$(mandir)/man5' '$(D)$(mandir)/man8' '$(D)$(mandir)'; do \
 		rmdir "$$directory" 2>/dev/null || :; done
 

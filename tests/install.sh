@@ -243,6 +243,49 @@ if command -v openssl >/dev/null; then
         $shell "$prefix/libexec/imapd-ssl.rc" stop || failed "$shell: stop"
     done
 
+    echo "  all four by courier-imap.sysvinit, with no more privileges than the systemd units leave"
+    for setting in imapd:IMAPDSTART imapd-ssl:IMAPDSSLSTART pop3d:POP3DSTART pop3d-ssl:POP3DSSLSTART; do
+        sed -i "s/^${setting#*:}=.*/${setting#*:}=YES/" "$prefix/etc/${setting%:*}"
+    done
+    limited=
+    if [ "$uid" != "$(id -u)" ] && command -v setpriv >/dev/null; then
+        limited="setpriv --inh-caps=-all --bounding-set=-all$(sed -n '/^CapabilityBoundingSet=/,/[^\\]$/p' \
+            "$prefix/share/systemd/courier-imap.service" | sed 's/.*=//; s/\\$//' | tr -s ' \n' '\n' |
+            sed -n 's/^CAP_\(.*\)/\1/p' | tr 'A-Z' 'a-z' | sed 's/^/,+/' | tr -d '\n')"
+    fi
+    all() {
+        # shellcheck disable=SC2086
+        $limited "$prefix/share/courier-imap.sysvinit" "$1"
+    }
+    "$prefix/sbin/authdaemond" status >/dev/null || failed "status of authdaemond"
+    all status >/dev/null && failed "status before start"
+    output=$(all start 2>&1) || failed "courier-imap.sysvinit start: $output"
+    [ "$output" = "Starting Courier-IMAP server: imap imap-ssl pop3 pop3-ssl" ] ||
+        failed "courier-imap.sysvinit says: $output"
+    all status >/dev/null || failed "courier-imap.sysvinit status: $(all status)"
+    read_encrypted "started by courier-imap.sysvinit"
+    all restart >/dev/null || failed "courier-imap.sysvinit restart"
+    read_encrypted "restarted by courier-imap.sysvinit"
+    all reload || failed "courier-imap.sysvinit reload"
+    read_encrypted "after courier-imap.sysvinit reload"
+    mv "$prefix/share/pop3d.pem" "$root/pop3d.pem"
+    output=$(all restart 2>&1) || failed "courier-imap.sysvinit restart without a certificate"
+    case $output in *' imap-ssl generating-SSL-certificate... pop3 pop3-ssl'*) ;; *) failed "courier-imap.sysvinit says: $output" ;; esac
+    read_encrypted "with a certificate made by courier-imap.sysvinit"
+    sed -i "s/^COURIERTLS=.*/COURIERTLS=nonesuch/" "$prefix/etc/imapd-ssl"
+    output=$(all restart 2>&1) && failed "courier-imap.sysvinit succeeds although imap-ssl cannot start"
+    all status >/dev/null && failed "status although imap-ssl is missing"
+    sed -i "s|^COURIERTLS=.*|COURIERTLS=$prefix/bin/couriertls|" "$prefix/etc/imapd-ssl"
+    all stop >/dev/null || failed "courier-imap.sysvinit stop"
+    ! "$prefix/libexec/pop3d-ssl.rc" status >/dev/null || failed "running after courier-imap.sysvinit stop"
+    if command -v systemd-analyze >/dev/null; then
+        output=$(cd "$prefix/share/systemd" && systemd-analyze verify --man=no --recursive-errors=no ./*.service 2>&1) ||
+            failed "systemd units: $output"
+        [ -z "$output" ] || failed "systemd units: $output"
+    else
+        echo "  skipped: systemd units (no systemd-analyze)"
+    fi
+
     echo "  started by inetd and by xinetd"
     "$(dirname "$0")/inetd.sh" "$prefix" "$root" $port $sslport $popport $popsslport || failed "inetd"
 else
