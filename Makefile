@@ -133,7 +133,7 @@ SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool maildircheck \
 LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog
 RC_SCRIPTS = imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc
 DATA_SCRIPTS = mkimapdcert mkpop3dcert mkdhparams
-UNITS = courier-authdaemond courier-imap courier-imapd courier-imapd-ssl courier-pop3d courier-pop3d-ssl
+UNITS = courier-authdaemond courier-imap courier-imapd courier-imapd-ssl courier-pop3d courier-pop3d-ssl courier-imap-mkdhparams
 SETTINGS = imapd imapd-ssl pop3d pop3d-ssl
 AUTHLIB_PROGRAMS = authdaemond
 authlibdir = $(libexecdir)/courier-authlib
@@ -183,6 +183,8 @@ install: $(BUILT)/.built
 	@$(call substituted,$(source)/etc/systemd/courier-imap.tmpfiles.in,$(datadir)/systemd/courier-imap.tmpfiles,644)
 	@$(call substituted,$(source)/etc/inetd.conf.in,$(datadir)/inetd.conf.example,644)
 	@$(call substituted,$(source)/etc/xinetd.conf.in,$(datadir)/xinetd.conf.example,644)
+	@$(call substituted,$(source)/etc/systemd/courier-imap-mkdhparams.timer.in,$(datadir)/systemd/courier-imap-mkdhparams.timer,644)
+	@$(call substituted,$(source)/etc/mkdhparams.cron.in,$(datadir)/courier-imap-mkdhparams.cron,644)
 # Meant to be edited and not merged: what is there stays.
 	@set -e; for file in imapd.cnf pop3d.cnf; do \
 		[ -e "$(D)$(sysconfdir)/$$file" ] || $(INSTALL) -m 600 "$(source)/etc/$$file" '$(D)$(sysconfdir)'; done
@@ -214,7 +216,8 @@ uninstall:
 		$(addprefix $(libexecdir)/,$(LIBEXEC_PROGRAMS) $(RC_SCRIPTS)) $(addprefix $(authlibdir)/,$(AUTHLIB_PROGRAMS)) \
 		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist \
 		$(datadir)/courier-imap.sysvinit $(datadir)/systemd/courier-imap.tmpfiles \
-		$(addprefix $(datadir)/systemd/,$(addsuffix .service,$(UNITS))) $(datadir)/inetd.conf.example $(datadir)/xinetd.conf.example,'$(D)$(file)')
+		$(addprefix $(datadir)/systemd/,$(addsuffix .service,$(UNITS)) courier-imap-mkdhparams.timer) \
+		$(datadir)/courier-imap-mkdhparams.cron $(datadir)/inetd.conf.example $(datadir)/xinetd.conf.example,'$(D)$(file)')
 	@for page in $(source)/man/*.[158]; do \
 		rm -f "$(D)$(mandir)/man$${page##*.}/$${page##*/}"; done
 	rm -f $(foreach page,man8/imapd-ssl.rc.8 man8/pop3d.rc.8 man8/pop3d-ssl.rc.8 man8/mkpop3dcert.8 \

@@ -204,6 +204,18 @@ if command -v openssl >/dev/null; then
             *) failed "mkdhparams: parameters ${days%:*} days old are not ${days#*:}" ;;
         esac
     done
+    # What cron and systemd run does the same.
+    units=$prefix/share/systemd/courier-imap-mkdhparams
+    touch -d '30 days ago' "$prefix/share/dhparams.pem"
+    sh -c "$(sed -n 's/^[0-9].*root[[:blank:]]*//p' "$prefix/share/courier-imap-mkdhparams.cron")" || failed "the cron entry"
+    [ -z "$(find "$prefix/share/dhparams.pem" -mtime +1)" ] || failed "the cron entry does nothing"
+    touch -d '30 days ago' "$prefix/share/dhparams.pem"
+    sh -c "$(sed -n 's/^ExecStart=//p' "$units.service")" || failed "the service of the timer"
+    [ -z "$(find "$prefix/share/dhparams.pem" -mtime +1)" ] || failed "the service of the timer does nothing"
+    if command -v systemd-analyze >/dev/null; then
+        output=$(systemd-analyze verify --man=no "$units.timer" "$units.service" 2>&1 | grep courier-imap-mkdhparams || :)
+        [ -z "$output" ] || failed "systemd-analyze: $output"
+    fi
 
     for script in imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc; do
         "$prefix/libexec/$script" start 2>"$root/notes" || { cat "$root/notes" >&2; failed "$script start"; }
