@@ -14,8 +14,12 @@ const CHUNK: usize = 64 * 1024;
 const RECORD: usize = 16 * 1024;
 /// Encrypted octets that may wait for a slow peer before more are made.
 const OUTPUT_MAX: usize = 256 * 1024;
-/// How long a peer may take to answer our close.
-const GOODBYE: Duration = Duration::from_secs(10);
+/// How long a peer may take to read what the program left behind, and to answer our close.
+const GOODBYE: Duration = if cfg!(test) {
+    Duration::from_millis(300)
+} else {
+    Duration::from_secs(10)
+};
 
 /// The network side: a socket whose output is gathered, so that several records leave in one system call.
 #[derive(Debug)]
@@ -164,8 +168,8 @@ impl Relay<'_> {
             if self.program_closed && self.outward.0.is_empty() {
                 return Ok(self.say_goodbye());
             }
-            if !progress {
-                self.wait()?;
+            if !progress && !self.wait()? {
+                return Ok(End::Truncated);
             }
         }
     }
@@ -270,7 +274,8 @@ impl Relay<'_> {
         }
     }
 
-    fn wait(&mut self) -> io::Result<()> {
+    /// Waits until something can be done; false if the program is gone and the peer does not take the rest.
+    fn wait(&mut self) -> io::Result<bool> {
         // An idle session owns no buffers.
         if self.inward.0.is_empty() {
             self.inward.0 = Vec::new();
@@ -303,7 +308,13 @@ impl Relay<'_> {
         if !on_program.is_empty() {
             fds.push(PollFd::new(self.program.as_fd(), on_program));
         }
-        match nix::poll::poll(&mut fds, PollTimeout::NONE) {
+        let patience = if self.program_closed {
+            PollTimeout::try_from(GOODBYE).unwrap_or(PollTimeout::MAX)
+        } else {
+            PollTimeout::NONE
+        };
+        match nix::poll::poll(&mut fds, patience) {
+            Ok(0) => return Ok(false),
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -319,7 +330,7 @@ impl Relay<'_> {
         self.network_readable |= network.intersects(PollFlags::POLLIN | gone);
         self.program_readable |= program.intersects(PollFlags::POLLIN | gone);
         self.program_writable |= program.intersects(PollFlags::POLLOUT | gone);
-        Ok(())
+        Ok(true)
     }
 
     /// Tells the peer that nothing more comes and gives it a moment to agree.
@@ -363,7 +374,7 @@ impl Relay<'_> {
             let ready =
                 courier::sys::fd::wait_ready(&self.stream.get_ref().socket, events, Some(deadline));
             if !ready.unwrap_or(false) {
-                return End::Closed;
+                return if sent { End::Closed } else { End::Truncated };
             }
             let mut discarded = vec![0; RECORD];
             loop {
@@ -375,5 +386,69 @@ impl Relay<'_> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake;
+    use openssl::ssl::{Ssl, SslContext, SslMethod, SslVerifyMode};
+    use std::os::unix::net::UnixStream;
+
+    /// Two ends of a connection, with an anonymous cipher: no certificate is needed.
+    fn pair() -> (SslStream<Network>, SslStream<UnixStream>) {
+        let context = |method| {
+            let mut builder = SslContext::builder(method).unwrap();
+            builder.set_cipher_list("aNULL:@SECLEVEL=0").unwrap();
+            builder
+                .set_max_proto_version(Some(openssl::ssl::SslVersion::TLS1_2))
+                .unwrap();
+            builder.set_verify(SslVerifyMode::NONE);
+            builder.build()
+        };
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let client = std::thread::spawn(move || {
+            let ssl = Ssl::new(&context(SslMethod::tls_client())).unwrap();
+            let mut stream = SslStream::new(ssl, theirs).unwrap();
+            stream.connect().unwrap();
+            stream
+        });
+        let mut ssl = Ssl::new(&context(SslMethod::tls_server())).unwrap();
+        ssl.set_accept_state();
+        let network = Network::new(OwnedFd::from(ours)).unwrap();
+        let mut stream = SslStream::new(ssl, network).unwrap();
+        handshake::shake(&mut stream, Duration::from_secs(20)).unwrap();
+        (stream, client.join().unwrap())
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_what_is_left_is_let_go() {
+        let (mut stream, peer) = pair();
+        let (ours, mut program) = UnixStream::pair().unwrap();
+        // More than the peer's socket holds, less than that and what the relay keeps: the program can end.
+        let writer = std::thread::spawn(move || program.write_all(&vec![0; 400_000]));
+        let plain = Plain::new(OwnedFd::from(ours)).unwrap();
+        let end = relay(&mut stream, plain);
+        assert!(matches!(end, Ok(End::Truncated)), "{end:?}");
+        writer.join().unwrap().unwrap();
+        drop(peer);
+    }
+
+    #[test]
+    fn a_handshake_that_never_ends_is_given_up() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let context = SslContext::builder(SslMethod::tls_server())
+            .unwrap()
+            .build();
+        let mut ssl = Ssl::new(&context).unwrap();
+        ssl.set_accept_state();
+        let network = Network::new(OwnedFd::from(ours)).unwrap();
+        let mut stream = SslStream::new(ssl, network).unwrap();
+        let result = handshake::shake(&mut stream, Duration::from_millis(50));
+        assert!(
+            matches!(result, Err(handshake::HandshakeFailure::TimedOut)),
+            "{result:?}"
+        );
     }
 }

@@ -236,8 +236,19 @@ impl Setup {
         client
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        let server = OwnedFd::from(listener.accept().unwrap().0);
-        let child = Command::new(env!("CARGO_BIN_EXE_couriertlsd"))
+        let child = self.spawn(arguments, listener.accept().unwrap().0);
+        (client, child)
+    }
+
+    /// As [`Setup::once`] on a connection that somebody else made.
+    pub(crate) fn once_accepted(&self, arguments: &[&str], accepted: TcpStream) -> Child {
+        let _shared = SPAWNING.read().unwrap();
+        self.spawn(arguments, accepted)
+    }
+
+    fn spawn(&self, arguments: &[&str], accepted: TcpStream) -> Child {
+        let server = OwnedFd::from(accepted);
+        Command::new(env!("CARGO_BIN_EXE_couriertlsd"))
             .args(["-once", "-server", "-tcpd"])
             .args(arguments)
             .env_clear()
@@ -246,8 +257,7 @@ impl Setup {
             .stdout(Stdio::from(server))
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
-        (client, child)
+            .unwrap()
     }
 }
 
