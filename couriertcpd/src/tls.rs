@@ -8,14 +8,19 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use courier::config::paths::Paths;
 use courier::handover::{self, Options, PACKET_MAX, Reply, Request};
 use courier::sys::log::{Level, log};
 use courier::sys::{endpoint, fd, pass, process};
+use nix::poll::PollFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use crate::sys;
+
+/// How long the service may take; it gives a handshake a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Runs couriertls with the words after its name.
 pub fn main(arguments: &[OsString]) -> ExitCode {
@@ -159,6 +164,10 @@ impl Plain {
 }
 
 fn answer(service: &OwnedFd) -> Option<Reply> {
+    let deadline = Instant::now() + PATIENCE;
+    if !fd::wait_ready(service, PollFlags::POLLIN, Some(deadline)).ok()? {
+        return None;
+    }
     let (packet, _) = pass::receive(service, PACKET_MAX).ok()?;
     Reply::decode(&packet)
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,7 +48,8 @@ pub(crate) struct Service {
     /// What clients must agree with.
     wanted: Vec<(OsString, OsString)>,
     policy: Policy,
-    listener: OwnedFd,
+    /// Absent in a child: nobody listens there once this process has gone.
+    listener: Option<OwnedFd>,
     loader: OwnedFd,
     contexts: HashMap<OsString, SslContext>,
     default: SslContext,
@@ -100,7 +101,7 @@ impl Service {
             settings,
             wanted,
             policy,
-            listener,
+            listener: Some(listener),
             loader,
             contexts: HashMap::new(),
             default,
@@ -115,8 +116,11 @@ impl Service {
     /// Serves until the loader goes away.
     pub(crate) fn run(&mut self) -> io::Result<()> {
         loop {
+            let Some(listener) = &self.listener else {
+                return Ok(());
+            };
             let mut fds = vec![
-                PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
+                PollFd::new(listener.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.loader.as_fd(), PollFlags::POLLIN),
             ];
             fds.extend(
@@ -142,10 +146,12 @@ impl Service {
     }
 
     fn accept(&mut self) {
-        while let Ok(client) = accept4(
-            std::os::fd::AsRawFd::as_raw_fd(&self.listener),
-            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-        ) {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        while let Some(Ok(client)) = self
+            .listener
+            .as_ref()
+            .map(|listener| accept4(listener.as_raw_fd(), flags))
+        {
             let client = sys::accepted(client);
             // Most clients have sent already when they are accepted: no second wait for those.
             match self.serve(&client) {
@@ -193,6 +199,8 @@ impl Service {
         match process::fork() {
             Ok(Fork::Parent(_)) => Ok(()),
             Ok(Fork::Child) => {
+                self.listener = None;
+                self.waiting.clear();
                 // The listening process leaves the end to the loader; that of a connection can be ended by itself.
                 if let Err(errno) =
                     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
