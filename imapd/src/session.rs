@@ -21,6 +21,7 @@ use crate::reply::{Code, Reply, Status};
 use crate::settings::Settings;
 use crate::startup::{self, Refusal};
 use crate::state::Selected;
+use crate::trace::Trace;
 use crate::writer::{Disconnected, Writer};
 
 /// Wrong commands in a row that end the session.
@@ -170,6 +171,17 @@ fn start(
         return Err(Stop::Silent);
     }
     startup::check_clock(&maildir).map_err(refused)?;
+    if let Some(path) = &settings.debug_file {
+        out.trace = Trace::open(path).map_err(|error| {
+            let reason = error.raw_os_error().map_or("Input/output error", |number| {
+                Errno::from_raw(number).desc()
+            });
+            refused(Refusal::Fatal(
+                format!("{reason}: {reason}"),
+                format!("IMAPDEBUGFILE {}: {reason}", path.escape_ascii()),
+            ))
+        })?;
+    }
     startup::prepare_connection().map_err(|error| {
         log(Level::Err, format_args!("{}: {error}", account.name));
         Stop::Failed
@@ -327,8 +339,13 @@ impl Session {
     fn receive(&mut self) -> Result<Received, End> {
         let mut text = Vec::new();
         let mut literals = 0;
+        // Strings that come as literals are not recorded.
+        let mut traced = 0;
         loop {
             let line = self.input.line(&mut text, COMMAND_TIMEOUT, &mut self.out)?;
+            if let Some(trace) = &self.out.trace {
+                trace.read(text.get(traced..).unwrap_or_default(), traced == 0);
+            }
             let literal = match line {
                 LineEnd::Command => return Ok(Received::Command(text)),
                 LineEnd::TooLong(literal) => {
@@ -359,6 +376,7 @@ impl Session {
                 self.go_ahead();
             }
             self.input.literal(&mut text, size, &mut self.out)?;
+            traced = text.len();
         }
     }
 

@@ -13,6 +13,8 @@ use courier::sys::fd;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 
+use crate::trace::Trace;
+
 /// How long one write may make no progress.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -36,6 +38,8 @@ pub struct Writer {
     buffer: Vec<u8>,
     sent: u64,
     gone: bool,
+    /// Where the session is recorded.
+    pub trace: Option<Trace>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +67,7 @@ impl Writer {
             buffer: Vec::new(),
             sent: 0,
             gone: false,
+            trace: None,
         }
     }
 
@@ -203,6 +208,9 @@ impl Writer {
 
     /// Writes the buffer and then `more`, both completely, and empties the buffer.
     fn write_out(&mut self, more: &[u8]) {
+        if let Some(trace) = &self.trace {
+            trace.written(&self.buffer, more);
+        }
         let mut first = self.buffer.as_slice();
         let mut second = more;
         let mut deadline = None;

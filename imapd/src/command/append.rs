@@ -169,6 +169,9 @@ fn following(session: &mut Session, utf8: bool) -> Result<Following, End> {
     let end = session
         .input
         .line(&mut line, COMMAND_TIMEOUT, &mut session.out)?;
+    if let Some(trace) = &session.out.trace {
+        trace.read(&line, false);
+    }
     let mut cursor = Cursor::new(&line);
     let closed = !utf8 || (cursor.blanks(), cursor.eat(b')')).1;
     match end {

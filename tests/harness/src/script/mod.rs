@@ -118,7 +118,7 @@ pub enum Action {
     Place(String, String, String),
     /// `file PATH MESSAGE`: write a file in the maildir.
     File(String, String),
-    /// `holds PATH MESSAGE`: a file of the maildir is exactly that.
+    /// `holds PATH MESSAGE`: a file of the maildir is exactly that, line ends aside.
     Holds(String, String),
     /// `absent PATH`: there is no such file in the maildir.
     Absent(String),
