@@ -48,6 +48,8 @@ pub struct Settings {
     pub sandbox: Wanted,
     /// `IMAP_APPENDLIMIT`: octets of the largest message that APPEND takes; `None` for no limit.
     pub append_limit: Option<u64>,
+    /// `IMAP_CLIENT_WORKAROUNDS`: what long-dead clients need.
+    pub client_workarounds: bool,
     /// `IMAPDEBUGFILE`: a file of the maildir that records the session if it exists.
     pub debug_file: Option<Vec<u8>>,
     /// `IMAP_ID_FIELDS`: 1 version, 2 operating system, 4 its release.
@@ -90,6 +92,7 @@ impl Settings {
             outbox: filled("OUTBOX"),
             sandbox: Wanted::from_setting(bytes("IMAP_SANDBOX").as_deref()),
             append_limit: filled("IMAP_APPENDLIMIT").and_then(|value| append_limit(&value)),
+            client_workarounds: on("IMAP_CLIENT_WORKAROUNDS"),
             debug_file: filled("IMAPDEBUGFILE"),
             id_fields: number("IMAP_ID_FIELDS").unwrap_or(0),
         }

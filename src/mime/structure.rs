@@ -3,6 +3,8 @@
 //! All strings are quoted strings: header text is unfolded and ends at a NUL (contract: imapd, ENVELOPE), so none needs a
 //! literal. Text outside ASCII goes out as UTF-8 if the client enabled UTF8=ACCEPT, else as RFC 2047 encoded words.
 
+use std::borrow::Cow;
+
 use crate::text::{charset, rfc2047};
 
 use super::address::{self, Item};
@@ -21,13 +23,21 @@ pub enum Text {
 
 /// Appends the ENVELOPE of a message: the whole one (the tree's root) or an embedded one.
 pub fn envelope(tree: &Tree, message: &Part, text: Text, out: &mut Vec<u8>) {
-    let mut writer = Writer { tree, text, out };
+    let mut writer = Writer::new(tree, text, out);
     writer.envelope(message);
 }
 
 /// Appends BODY, or with `extended` BODYSTRUCTURE.
 pub fn body(tree: &Tree, extended: bool, text: Text, out: &mut Vec<u8>) {
-    let mut writer = Writer { tree, text, out };
+    let mut writer = Writer::new(tree, text, out);
+    writer.body(tree.root(), extended);
+}
+
+/// As [`body`], without backslashes in the values of parameters: clients existed that took the rules for quoted strings
+/// for part of the value (contract: imapd 18).
+pub fn body_without_backslashes(tree: &Tree, extended: bool, text: Text, out: &mut Vec<u8>) {
+    let mut writer = Writer::new(tree, text, out);
+    writer.backslashes = false;
     writer.body(tree.root(), extended);
 }
 
@@ -35,9 +45,20 @@ struct Writer<'a> {
     tree: &'a Tree,
     text: Text,
     out: &'a mut Vec<u8>,
+    /// Values of parameters may have backslashes.
+    backslashes: bool,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(tree: &'a Tree, text: Text, out: &'a mut Vec<u8>) -> Self {
+        Self {
+            tree,
+            text,
+            out,
+            backslashes: true,
+        }
+    }
+
     fn envelope(&mut self, message: &Part) {
         self.out.push(b'(');
         self.nstring_field(message, Known::Date);
@@ -229,12 +250,15 @@ impl Writer<'_> {
     fn param(&mut self, param: &Param) {
         self.string(&param.name);
         self.out.push(b' ');
+        let mut value = Cow::Borrowed(&*param.value);
+        if !self.backslashes && value.contains(&b'\\') {
+            value.to_mut().retain(|byte| *byte != b'\\');
+        }
         // Values that mean the same in any case are lower-cased, as the original does; others are as spelled.
         if matches!(param.name.as_slice(), b"charset" | b"format" | b"delsp") {
-            self.string(&param.value.to_ascii_lowercase());
-        } else {
-            self.string(&param.value);
+            value.to_mut().make_ascii_lowercase();
         }
+        self.string(&value);
     }
 
     fn nstring_field(&mut self, part: &Part, known: Known) {

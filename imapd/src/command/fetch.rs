@@ -52,6 +52,8 @@ struct Plan<'a> {
     dated: bool,
     sets_seen: bool,
     text: Text,
+    /// Parameters of BODYSTRUCTURE may have backslashes.
+    backslashes: bool,
     /// Nothing is asked for that needs the message itself if these are remembered, each once.
     fields: Option<Vec<Field>>,
     /// How each item is answered from them.
@@ -89,7 +91,7 @@ enum Fetched {
 pub fn execute(session: &mut Session, fetch: &Fetch) -> Executed {
     let selected = attempt!(session.selected());
     let ranges = attempt!(selected.ranges(&fetch.set, fetch.uid));
-    let mut plan = Plan::new(fetch, session.utf8);
+    let mut plan = Plan::new(fetch, session.utf8, !session.settings.client_workarounds);
     let Some(selected) = session.selected.as_mut() else {
         return Ok(Reply::ok("FETCH completed."));
     };
@@ -155,14 +157,19 @@ fn all(
 }
 
 impl<'a> Plan<'a> {
-    fn new(fetch: &'a Fetch, utf8: bool) -> Self {
+    fn new(fetch: &'a Fetch, utf8: bool, backslashes: bool) -> Self {
         let mut items: Vec<&FetchItem> = Vec::with_capacity(fetch.items.len() + 1);
         if fetch.uid && !fetch.items.contains(&FetchItem::Uid) {
             items.push(&FetchItem::Uid);
         }
         items.extend(&fetch.items);
         let text = if utf8 { Text::Utf8 } else { Text::Ascii };
-        let recalls: Vec<_> = items.iter().map(|item| Recall::of(item, text)).collect();
+        // What is remembered has its backslashes.
+        let recall = |item: &&'a FetchItem| match *item {
+            FetchItem::Body | FetchItem::BodyStructure if !backslashes => None,
+            item => Recall::of(item, text),
+        };
+        let recalls: Vec<_> = items.iter().map(recall).collect();
         Self {
             octets: items.contains(&&FetchItem::Rfc822Size),
             dated: items.contains(&&FetchItem::InternalDate),
@@ -185,6 +192,7 @@ impl<'a> Plan<'a> {
             }),
             items,
             text,
+            backslashes,
         }
     }
 }
@@ -364,6 +372,7 @@ fn one(
                 out,
                 &mut session.counters,
                 plan.text,
+                plan.backslashes,
                 item,
                 &mut kept.content,
                 kept.internal_date,

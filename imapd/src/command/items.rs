@@ -14,11 +14,12 @@ use crate::grammar::fetch::{FetchItem, Partial, Section, SectionText};
 use crate::section::Extract;
 use crate::writer::Writer;
 
-/// Writes an item that comes from the file; false if it is none.
+/// Writes an item that comes from the file; false if it is none. `backslashes`: parameters of BODYSTRUCTURE may have them.
 pub(super) fn put_content_item(
     out: &mut Writer,
     counters: &mut Counters,
     text: Text,
+    backslashes: bool,
     item: &FetchItem,
     content: &mut Content,
     internal_date: SystemTime,
@@ -50,7 +51,12 @@ pub(super) fn put_content_item(
             } else {
                 b"BODY "
             });
-            structure::body(content.tree()?, extended, text, &mut buffer);
+            let tree = content.tree()?;
+            if backslashes {
+                structure::body(tree, extended, text, &mut buffer);
+            } else {
+                structure::body_without_backslashes(tree, extended, text, &mut buffer);
+            }
         }
         FetchItem::Section {
             section, partial, ..
