@@ -29,6 +29,8 @@ pub(crate) struct Session {
     output: Receiver<Vec<u8>>,
     log: Receiver<Vec<u8>>,
     pending: Vec<u8>,
+    /// The line that [`Self::pass_over`] ended with.
+    last: String,
 }
 
 impl Home {
@@ -116,6 +118,7 @@ impl Session {
             output,
             log,
             pending: Vec::new(),
+            last: String::new(),
         }
     }
 
@@ -156,12 +159,19 @@ impl Session {
         let mut seen = 0;
         let deadline = Instant::now() + MOST;
         loop {
-            let found = memchr::memmem::find(&self.pending, needle.as_bytes());
+            // The line may also be the first of all.
+            let found = if self.pending.starts_with(start.as_bytes()) {
+                self.last = self.line();
+                return seen + self.last.len() + 2;
+            } else {
+                memchr::memmem::find(&self.pending, needle.as_bytes())
+            };
             if let Some(at) = found {
                 let rest = self.pending.split_off(at + 2);
                 seen += self.pending.len();
                 self.pending = rest;
-                return seen + self.line().len() + 2;
+                self.last = self.line();
+                return seen + self.last.len() + 2;
             }
             // What may be the beginning of it stays.
             let keep = self.pending.len().min(needle.len() - 1);
@@ -174,6 +184,11 @@ impl Session {
                 Err(RecvTimeoutError::Disconnected) => panic!("the session ended"),
             }
         }
+    }
+
+    /// The line that [`Self::pass_over`] ended with, behind its tag.
+    pub(crate) fn last_line(&self) -> &str {
+        self.last.split_once(' ').map_or("", |(_, rest)| rest)
     }
 
     /// Reads and drops lines up to one that begins with `start`.

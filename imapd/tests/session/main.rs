@@ -13,6 +13,7 @@ mod confine;
 mod fetch;
 mod flags;
 mod folders;
+mod hostile;
 mod idle;
 mod large;
 mod memory;
