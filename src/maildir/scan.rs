@@ -599,3 +599,5 @@ impl Folder {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod times;

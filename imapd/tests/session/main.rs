@@ -23,3 +23,4 @@ mod search;
 mod small;
 mod sort;
 mod start;
+mod unchanged;
