@@ -8,6 +8,8 @@
 //! before and after it and old enough that no later change can hide behind them. Until then an absent message stays
 //! in the view and in the database.
 
+mod absent;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -278,8 +280,9 @@ impl Folder {
         let inner = &self.inner;
         if let Found::Db(mut db) = UidDb::read(&inner.dir)? {
             if !db.needs_repair {
-                let listing = Listing::of(inner)?;
+                let mut listing = Listing::of(inner)?;
                 let mut matched = Matched::new(&db, &listing);
+                self.confirm(session, &db, &mut listing, &matched)?;
                 let writable = session.mode == Mode::ReadWrite;
                 if !writable {
                     matched
@@ -312,35 +315,6 @@ impl Folder {
         }
     }
 
-    /// Takes the entries of messages that are certainly gone out of the database, if nobody wrote it meanwhile.
-    /// Failing is harmless: the next scan has the same reason to try.
-    fn drop_absent(
-        &self,
-        session: &Session<'_>,
-        db: &mut UidDb,
-        listing: &Listing,
-        matched: &mut Matched,
-    ) {
-        let certain: BTreeSet<u32> = matched
-            .uids(db, false)
-            .filter(|uid| listing.quiet || session.gone.contains(uid))
-            .collect();
-        if certain.is_empty() {
-            return;
-        }
-        let inner = &self.inner;
-        let written = Lock::acquire(&inner.tmp, self.options()).and_then(|lock| {
-            matched.remove(db, &certain);
-            db.write(&inner.dir, &inner.tmp, &lock, self.options())
-        });
-        match written {
-            // Somebody else wrote it meanwhile, and has seen the same.
-            Err(error) if error.kind() == ErrorKind::Locked => {}
-            Err(error) => self.warn(&error),
-            Ok(()) => {}
-        }
-    }
-
     /// Logs a failure that does not fail the command, the first time in this session only.
     pub(crate) fn warn(&self, error: &Error) {
         if !self.inner.warned.swap(true, Ordering::Relaxed) {
@@ -363,6 +337,7 @@ impl Folder {
                 matched.remove(&mut db, &returned);
                 matched = Matched::new(&db, &listing);
             }
+            self.confirm(session, &db, &mut listing, &matched)?;
             if session.mode == Mode::ReadWrite {
                 self.resolve_conflicts(&mut listing, &mut matched);
                 if listing.quiet {

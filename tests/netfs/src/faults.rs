@@ -17,6 +17,8 @@ pub struct Faults {
     pub full_at_write: AtomicU32,
     /// The data of a file was accepted, but close (flush) and fsync say ENOSPC and the file is left half written.
     pub full_at_close: AtomicU32,
+    /// So many listings of message files still miss the last one, as those do that are read while names move.
+    pub short_listings: AtomicU32,
     dice: AtomicU64,
 }
 
@@ -36,9 +38,18 @@ impl Faults {
             &self.io,
             &self.full_at_write,
             &self.full_at_close,
+            &self.short_listings,
         ] {
             chance.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Takes one of a number of faults to come.
+    pub(crate) fn takes(&self, count: &AtomicU32) -> bool {
+        let less = |count: u32| count.checked_sub(1);
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
     }
 
     /// Throws the dice for `chance`.
