@@ -218,7 +218,7 @@ pub(crate) struct Item<'a> {
     /// Where its complete file is.
     pub(crate) source: Source<'a>,
     /// Base name it gets.
-    pub(crate) base: Vec<u8>,
+    pub(crate) base: &'a [u8],
     pub(crate) flags: Flags,
     pub(crate) keywords: KeywordSet,
 }
@@ -292,7 +292,7 @@ impl Folder {
                     .collect();
                 Item {
                     source: Source::Tmp(&message.tmp),
-                    base: message.base.clone(),
+                    base: &message.base,
                     flags: message.flags,
                     keywords: table.set(ids),
                 }
@@ -301,7 +301,7 @@ impl Folder {
         let mut added = Amount::default();
         for item in &items {
             if quota::counts(self.name(), item.flags) {
-                added.add(filename::stored_size(&item.base).unwrap_or(0));
+                added.add(filename::stored_size(item.base).unwrap_or(0));
             }
         }
         let root = &self.inner.root;
@@ -334,15 +334,15 @@ pub(crate) fn file_messages(
     let tagged: Vec<(&[u8], KeywordSet)> = items
         .iter()
         .filter(|item| !item.keywords.is_empty())
-        .map(|item| (item.base.as_slice(), item.keywords))
+        .map(|item| (item.base, item.keywords))
         .collect();
     let mut linked = Vec::with_capacity(items.len());
     let result = keyword_files::write(&inner.dir, &inner.tmp, options, table, &tagged, durable)
         .and_then(|()| number_linked(inner, items, &mut linked));
     if result.is_err() {
-        for name in linked.iter().flatten() {
+        for (item, _) in items.iter().zip(&linked).filter(|(_, linked)| **linked) {
             // The failure itself is reported; at worst a message shows up that was not acknowledged.
-            let _ = inner.cur.remove(name);
+            let _ = inner.cur.remove(&item.name());
         }
         let names: Vec<&[u8]> = tagged.iter().map(|(name, _)| *name).collect();
         keyword_files::forget(&inner.dir, &names);
@@ -350,11 +350,7 @@ pub(crate) fn file_messages(
     result
 }
 
-fn number_linked(
-    inner: &Inner,
-    items: &[Item<'_>],
-    linked: &mut Vec<Option<Vec<u8>>>,
-) -> Result<Filed> {
+fn number_linked(inner: &Inner, items: &[Item<'_>], linked: &mut Vec<bool>) -> Result<Filed> {
     let options = &inner.root.options;
     let mut lock = Lock::acquire(&inner.tmp, options)?;
     for item in items {
@@ -388,9 +384,9 @@ fn number_linked(
                     .map(|(uid, _)| uid),
             };
             uids.push(match (linked, numbered) {
-                (None, _) => None,
-                (Some(_), Some(uid)) => Some(uid),
-                (Some(_), None) => Some(db.assign(&item.base, &inner.dir)?),
+                (false, _) => None,
+                (true, Some(uid)) => Some(uid),
+                (true, None) => Some(db.assign(item.base, &inner.dir)?),
             });
         }
         let added = db.len() - before;
@@ -426,9 +422,16 @@ fn number_linked(
     }
 }
 
-/// Gives the message its name in `cur`, never replacing anything; `None` if the source of a link is gone.
-fn link(inner: &Inner, item: &Item<'_>) -> Result<Option<Vec<u8>>> {
-    let name = filename::of_message(&item.base, item.flags);
+impl Item<'_> {
+    /// The name in `cur`.
+    fn name(&self) -> Vec<u8> {
+        filename::of_message(self.base, self.flags)
+    }
+}
+
+/// Gives the message its name in `cur`, never replacing anything; false if the source of a link is gone.
+fn link(inner: &Inner, item: &Item<'_>) -> Result<bool> {
+    let name = item.name();
     match &item.source {
         Source::Tmp(tmp) => {
             let linked = match inner.tmp.link(tmp, &inner.cur, &name) {
@@ -439,7 +442,7 @@ fn link(inner: &Inner, item: &Item<'_>) -> Result<Option<Vec<u8>>> {
                 other => other,
             };
             match linked {
-                Ok(()) => Ok(Some(name)),
+                Ok(()) => Ok(true),
                 Err(errno) => Err(inner.cur.error("link", &name, errno)),
             }
         }
@@ -450,8 +453,8 @@ fn link(inner: &Inner, item: &Item<'_>) -> Result<Option<Vec<u8>>> {
         } => {
             let from_dir = if *in_new { &source.new } else { &source.cur };
             match from_dir.link(from, &inner.cur, &name) {
-                Ok(()) => Ok(Some(name)),
-                Err(Errno::ENOENT) => Ok(None),
+                Ok(()) => Ok(true),
+                Err(Errno::ENOENT) => Ok(false),
                 Err(errno) => Err(inner.cur.error("link", &name, errno)),
             }
         }

@@ -14,6 +14,7 @@ use super::append::{Filed, Item, Source, file_messages};
 use super::change::{Removal, remove};
 use super::error::{Error, ErrorKind, Result};
 use super::filename::{self, TmpName};
+use super::files::Dir;
 use super::flags::Flags;
 use super::folder::{Finder, Folder};
 use super::keywords::KeywordSet;
@@ -31,7 +32,7 @@ pub struct Copied {
     pub uid_validity: u32,
     /// (UID here, UID there) of each message, in the order of `indexes`.
     pub uids: Vec<(u32, u32)>,
-    /// The file name of each copy, in the same order.
+    /// After [`Folder::discard_to`] the file name of each copy, in the same order: for the log.
     pub names: Vec<Vec<u8>>,
     /// Indexes whose file is gone; they were passed over.
     pub missing: Vec<usize>,
@@ -54,16 +55,45 @@ impl Keep {
     };
 }
 
-/// A message ready to be filed: found, and if need be copied to the destination's `tmp`.
+/// Messages ready to be filed: found, and if need be copied to the destination's `tmp`. There may be very many.
+#[derive(Default)]
 struct Prepared {
+    messages: Vec<One>,
+    /// Base names that the copies get, one after another.
+    bases: Vec<u8>,
+}
+
+struct One {
     index: usize,
     uid: u32,
-    base: Vec<u8>,
+    /// Where its base name ends in the bases.
+    base_end: usize,
     flags: Flags,
     /// Flags that it has where it comes from.
     old_flags: Flags,
     keywords: KeywordSet,
-    place: Place,
+    /// The copy's name in `tmp`; `None` if the file itself will be linked, under the name that the view has.
+    tmp: Option<Box<[u8]>>,
+}
+
+impl Prepared {
+    /// The messages with their base names.
+    fn iter(&self) -> impl Iterator<Item = (&One, &[u8])> {
+        let mut start = 0;
+        self.messages.iter().map(move |one| {
+            let base = self.bases.get(start..one.base_end).unwrap_or_default();
+            start = one.base_end;
+            (one, base)
+        })
+    }
+
+    /// Removes the names in `tmp`, which have served or are of no use.
+    fn clear(&self, tmp: &Dir) {
+        for name in self.messages.iter().filter_map(|one| one.tmp.as_deref()) {
+            // Not removed now, it is purged after 36 hours.
+            let _ = tmp.remove(name);
+        }
+    }
 }
 
 /// What a copy means for the quota.
@@ -75,11 +105,6 @@ enum Charge {
     Move,
     /// It is let in whatever the limit: to throw something away must never fail for lack of room.
     Discard,
-}
-
-enum Place {
-    Tmp(Vec<u8>),
-    Link { in_new: bool, name: Vec<u8> },
 }
 
 /// What a fresh message file of a folder looks like.
@@ -148,7 +173,8 @@ impl Folder {
         charge: Charge,
     ) -> Result<Copied> {
         let mut copied = Copied::default();
-        let mut uids: HashMap<usize, (u32, u32, Vec<u8>)> = HashMap::with_capacity(indexes.len());
+        let mut uids: HashMap<usize, (u32, u32)> = HashMap::with_capacity(indexes.len());
+        let mut names: HashMap<usize, Vec<u8>> = HashMap::new();
         let mut rest = indexes.to_vec();
         let mut by_link = true;
         // More than one round only for files that are renamed by others while this runs.
@@ -158,12 +184,7 @@ impl Folder {
             }
             let prepared = self.prepare(snapshot, &rest, to, keep, by_link, &mut copied.missing)?;
             let filed = self.file_charged(snapshot, &prepared, to, charge);
-            for prepared in &prepared {
-                if let Place::Tmp(name) = &prepared.place {
-                    // Filed or not, the name in `tmp` has served. Not removed now, it is purged after 36 hours.
-                    let _ = to.inner.tmp.remove(name);
-                }
-            }
+            prepared.clear(&to.inner.tmp);
             let filed = match filed {
                 Err(error) if by_link && is_no_link(&error) => {
                     by_link = false;
@@ -173,22 +194,24 @@ impl Folder {
             };
             copied.uid_validity = filed.uid_validity;
             rest.clear();
-            for (prepared, uid) in prepared.iter().zip(filed.uids) {
+            for ((one, base), uid) in prepared.iter().zip(filed.uids) {
                 match uid {
                     Some(uid) => {
-                        let name = filename::of_message(&prepared.base, prepared.flags);
-                        uids.insert(prepared.index, (prepared.uid, uid, name));
+                        uids.insert(one.index, (one.uid, uid));
+                        if charge == Charge::Discard {
+                            names.insert(one.index, filename::of_message(base, one.flags));
+                        }
                     }
-                    None => rest.push(prepared.index),
+                    None => rest.push(one.index),
                 }
             }
         }
         copied.missing.extend_from_slice(&rest);
         // In the order asked for, whichever round filed them.
-        for (from, to, name) in indexes.iter().filter_map(|index| uids.remove(index)) {
-            copied.uids.push((from, to));
-            copied.names.push(name);
-        }
+        let filed = indexes.iter().filter_map(|index| uids.remove(index));
+        copied.uids = filed.collect();
+        let named = indexes.iter().filter_map(|index| names.remove(index));
+        copied.names = named.collect();
         Ok(copied)
     }
 
@@ -274,32 +297,32 @@ impl Folder {
         keep: Keep,
         by_link: bool,
         missing: &mut Vec<usize>,
-    ) -> Result<Vec<Prepared>> {
-        let mut prepared: Vec<Prepared> = Vec::with_capacity(indexes.len());
+    ) -> Result<Prepared> {
+        let mut prepared = Prepared::default();
+        prepared.messages.reserve_exact(indexes.len());
         let result = to.fresh_look().and_then(|look| {
             let look = by_link.then_some(look);
             let unique = TmpName::new("", &to.options().host);
             for &index in indexes {
                 match self.prepare_one(snapshot, index, to, keep, look, &unique) {
-                    Ok(one) => prepared.push(one),
+                    Ok((mut one, base)) => {
+                        prepared.bases.extend_from_slice(&base);
+                        one.base_end = prepared.bases.len();
+                        prepared.messages.push(one);
+                    }
                     Err(error) if error.kind() == ErrorKind::Gone => missing.push(index),
                     Err(error) => return Err(error),
                 }
             }
             match to.options().sync {
                 Sync::Never => Ok(()),
-                _ => self.sync_links(&prepared),
+                _ => self.sync_links(snapshot, &prepared),
             }
         });
         match result {
             Ok(()) => Ok(prepared),
             Err(error) => {
-                for prepared in &prepared {
-                    if let Place::Tmp(name) = &prepared.place {
-                        // The failure itself is reported.
-                        let _ = to.inner.tmp.remove(name);
-                    }
-                }
+                prepared.clear(&to.inner.tmp);
                 Err(error)
             }
         }
@@ -313,7 +336,7 @@ impl Folder {
         keep: Keep,
         link_if: Option<Fresh>,
         unique: &TmpName,
-    ) -> Result<Prepared> {
+    ) -> Result<(One, Vec<u8>)> {
         let gone = || Error::new(ErrorKind::Gone, "copy", self.inner.cur.path());
         let message = *snapshot.get(index).ok_or_else(gone)?;
         let name = snapshot.name(&message);
@@ -326,18 +349,11 @@ impl Folder {
                 .filter(|stat| fresh.is_like(&Look::of(stat))),
             _ => None,
         };
-        let (message, base, place) = match alike {
+        let (message, base, tmp) = match alike {
             Some(stat) => {
                 let size = u64::try_from(stat.st_size).unwrap_or(0);
-                let place = Place::Link {
-                    in_new: message.is_in_new(),
-                    name: name.to_vec(),
-                };
-                (
-                    message,
-                    unique.another().message(stat.st_dev, stat.st_ino, size),
-                    place,
-                )
+                let base = unique.another().message(stat.st_dev, stat.st_ino, size);
+                (message, base, None)
             }
             None => {
                 let opened = self.open_message(snapshot, index)?;
@@ -350,13 +366,13 @@ impl Folder {
                     }
                 }
                 let (base, tmp) = to.copy_bytes(opened.file)?;
-                (message, base, Place::Tmp(tmp))
+                (message, base, Some(tmp.into()))
             }
         };
-        Ok(Prepared {
+        let one = One {
             index,
             uid: message.uid(),
-            base,
+            base_end: 0,
             flags: message.flags() & keep.flags,
             old_flags: message.flags(),
             keywords: if keep.keywords {
@@ -364,27 +380,24 @@ impl Folder {
             } else {
                 KeywordSet::EMPTY
             },
-            place,
-        })
+            tmp,
+        };
+        Ok((one, base))
     }
 
     /// Makes the bytes of files that will be linked durable: whoever delivered them may not have waited for the
     /// disk. Many of them by one sync of the file system, which costs less than a sync of each.
-    fn sync_links(&self, prepared: &[Prepared]) -> Result<()> {
-        let links = prepared.iter().filter_map(|one| match &one.place {
-            Place::Link { in_new, name } => Some((*in_new, name)),
-            Place::Tmp(_) => None,
-        });
-        if links.clone().count() > SYNC_EACH {
+    fn sync_links(&self, snapshot: &Snapshot, prepared: &Prepared) -> Result<()> {
+        let links = || {
+            let links = prepared.messages.iter().filter(|one| one.tmp.is_none());
+            links.filter_map(|one| snapshot.get(one.index))
+        };
+        if links().count() > SYNC_EACH {
             return nix::unistd::syncfs(&self.inner.cur)
                 .map_err(|errno| Error::io("syncfs", self.inner.cur.path(), errno));
         }
-        for (in_new, name) in links {
-            let dir = if in_new {
-                &self.inner.new
-            } else {
-                &self.inner.cur
-            };
+        for message in links() {
+            let (dir, name) = (self.inner.place(message), snapshot.name(message));
             // One that vanished meanwhile is found or missed when it is linked.
             if let Some((file, _)) = dir.open_file(name)? {
                 nix::unistd::fsync(&file).map_err(|errno| dir.error("fsync", name, errno))?;
@@ -444,16 +457,16 @@ impl Folder {
     fn file_charged(
         &self,
         snapshot: &Snapshot,
-        prepared: &[Prepared],
+        prepared: &Prepared,
         to: &Self,
         charge: Charge,
     ) -> Result<Filed> {
         let root = &to.inner.root;
         let same_account = Arc::ptr_eq(&self.inner.root, root);
-        let mut amounts = Vec::with_capacity(prepared.len());
+        let mut amounts = Vec::with_capacity(prepared.messages.len());
         let mut sum = Amount::default();
-        for one in prepared {
-            let size = filename::stored_size(&one.base).unwrap_or(0);
+        for (one, base) in prepared.iter() {
+            let size = filename::stored_size(base).unwrap_or(0);
             let mut amount = Amount::default();
             if quota::counts(to.name(), one.flags) {
                 amount.add(size);
@@ -484,34 +497,32 @@ impl Folder {
         filed
     }
 
-    fn file_prepared(
-        &self,
-        snapshot: &Snapshot,
-        prepared: &[Prepared],
-        to: &Self,
-    ) -> Result<Filed> {
-        if prepared.is_empty() {
+    fn file_prepared(&self, snapshot: &Snapshot, prepared: &Prepared, to: &Self) -> Result<Filed> {
+        if prepared.messages.is_empty() {
             return Ok(Filed {
                 uid_validity: 0,
                 uids: Vec::new(),
             });
         }
-        let items: Vec<Item<'_>> = prepared
-            .iter()
-            .map(|one| Item {
-                source: match &one.place {
-                    Place::Tmp(name) => Source::Tmp(name),
-                    Place::Link { in_new, name } => Source::Link {
-                        inner: &self.inner,
-                        in_new: *in_new,
-                        name,
-                    },
+        let mut items: Vec<Item<'_>> = Vec::with_capacity(prepared.messages.len());
+        items.extend(prepared.iter().map(|(one, base)| {
+            let source = match (&one.tmp, snapshot.get(one.index)) {
+                (Some(name), _) => Source::Tmp(name),
+                (None, Some(message)) => Source::Link {
+                    inner: &self.inner,
+                    in_new: message.is_in_new(),
+                    name: snapshot.name(message),
                 },
-                base: one.base.clone(),
+                // Not there to be linked.
+                (None, None) => Source::Tmp(b""),
+            };
+            Item {
+                source,
+                base,
                 flags: one.flags,
                 keywords: one.keywords,
-            })
-            .collect();
+            }
+        }));
         file_messages(&to.inner, &snapshot.table, &items)
     }
 }

@@ -166,13 +166,18 @@ impl TmpName {
         }
     }
 
-    /// Another name of the same moment, for making many at a time.
+    /// A new name like this one, for making many at a time.
     pub(crate) fn another(&self) -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let count = COUNTER.fetch_add(1, Atomic::Relaxed);
         Self {
+            seconds: now.as_secs(),
+            microseconds: now.subsec_micros(),
+            pid: self.pid,
             unique: count.to_string(),
             host: self.host.clone(),
-            ..*self
         }
     }
 

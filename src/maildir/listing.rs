@@ -12,6 +12,7 @@ use crate::sys::dir::Kind;
 /// The names in `new` and `cur`.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
+    /// Each ended by NUL: the arena of the view that is made of this.
     pub(crate) names: Vec<u8>,
     pub(crate) entries: Vec<Listed>,
     /// Times before the listing, `cur` and `new`.
@@ -24,7 +25,7 @@ pub(crate) struct Listing {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listed {
-    start: u32,
+    pub(crate) start: u32,
     length: u16,
     pub(crate) in_new: bool,
     pub(crate) inode: u64,
@@ -43,6 +44,7 @@ impl Listing {
             (u32::try_from(self.names.len()), u16::try_from(name.len()))
         {
             self.names.extend_from_slice(name);
+            self.names.push(0);
             self.entries.push(Listed {
                 start,
                 length,

@@ -90,6 +90,11 @@ impl Names {
         true
     }
 
+    /// Gives memory back that is not used.
+    pub(crate) fn shrink(&mut self) {
+        self.own.shrink_to_fit();
+    }
+
     pub(crate) fn reserve(&mut self, octets: usize) {
         self.own.reserve_exact(octets);
     }

@@ -456,7 +456,7 @@ impl Folder {
     ) -> Result<Snapshot> {
         let Reading {
             db,
-            listing,
+            mut listing,
             matched,
             hidden,
             ..
@@ -464,7 +464,7 @@ impl Folder {
         let mut view = Snapshot::new(db.uid_validity, session.mode == Mode::ReadOnly);
         view.uid_next = db.uid_next;
         view.hidden = hidden;
-        view.reserve(db.len(), listing.names.len() + listing.entries.len());
+        view.begin(db.len(), std::mem::take(&mut listing.names));
         let mut before = session.messages().iter().peekable();
         let mut unsure = false;
         for position in 0..db.len() {
@@ -481,7 +481,8 @@ impl Folder {
                 .and_then(|found| entry(&listing, found));
             match found {
                 Some(listed) => {
-                    let name = listing.name(listed);
+                    let name = view.name_at(listed.start);
+                    let has_info = filename::has_info(name);
                     let mut message = Message::new(uid, filename::flags(name));
                     message.set_in_new(listed.in_new);
                     message.set_inode(listed.inode);
@@ -491,9 +492,9 @@ impl Folder {
                     message.set_recent(
                         before.is_some_and(Message::is_recent)
                             || listed.in_new
-                            || (fresh.contains(&uid) && filename::has_info(name)),
+                            || (fresh.contains(&uid) && has_info),
                     );
-                    view.push(message, name);
+                    view.push_named(message, listed.start);
                 }
                 None if session.gone.contains(&uid) || listing.quiet => {}
                 None => {
@@ -521,15 +522,19 @@ impl Folder {
         if let Some(previous) = session.previous {
             view.table = previous.table.clone();
         }
-        let keywords = self.load_keywords(&mut view, session.mode, listing.quiet && !unsure)?;
-        view.settled =
-            listing.settled && !unsure && keywords.is_none_or(|keywords| keywords.settled);
+        view.complete();
         view.surplus = db.len() != view.len();
-        view.stamps = listing.stamps.map(|(cur, new)| FolderStamps {
+        let (quiet, settled) = (listing.quiet && !unsure, listing.settled && !unsure);
+        let (stamps, db_stamp) = (listing.stamps, db.stamp());
+        // In a large folder these are most of the memory, and keywords take much.
+        drop((db, listing, matched));
+        let keywords = self.load_keywords(&mut view, session.mode, quiet)?;
+        view.settled = settled && keywords.is_none_or(|keywords| keywords.settled);
+        view.stamps = stamps.map(|(cur, new)| FolderStamps {
             cur,
             new,
             keywords: keywords.map(|keywords| keywords.stamp),
-            db: db.stamp(),
+            db: db_stamp,
         });
         Ok(view)
     }

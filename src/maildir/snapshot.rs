@@ -448,10 +448,36 @@ impl Snapshot {
         held.messages.push(message);
     }
 
-    pub(crate) fn reserve(&mut self, messages: usize, bytes: usize) {
+    /// Room for so many messages, whose names will mostly be in `names`.
+    pub(crate) fn begin(&mut self, messages: usize, names: Vec<u8>) {
         let held = self.messages.held_mut();
         held.messages.reserve_exact(messages);
-        held.names.reserve(bytes);
+        held.names = Names::owned(names);
+    }
+
+    /// Adds a message at the end whose name is at `place` already.
+    pub(crate) fn push_named(&mut self, mut message: Message, place: u32) {
+        message.name = place;
+        self.touched = true;
+        self.messages.push(message);
+    }
+
+    /// The name at `place`.
+    pub(crate) fn name_at(&self, place: u32) -> &[u8] {
+        self.messages.held().names.get(place)
+    }
+
+    /// All messages have been added: memory that was set aside for more is given back.
+    pub(crate) fn complete(&mut self) {
+        let held = self.messages.held_mut();
+        let used = held.messages.iter();
+        let used: usize = used
+            .map(|message| held.names.get(message.name).len() + 1)
+            .sum();
+        let waste = held.names.len().saturating_sub(used);
+        held.messages.shrink_to_fit();
+        held.names.shrink();
+        self.waste = waste;
     }
 
     /// The file of the message at `index` is now called `name`.

@@ -385,17 +385,14 @@ impl UidDb {
         self.raise_mark(dir, tmp, options)?;
         self.check_fence(dir, lock)?;
         let first = self.entries.len().saturating_sub(added);
-        let mut lines = Vec::new();
-        for entry in self.entries.get(first..).unwrap_or_default() {
-            if let Some(name) = self.name(entry) {
-                encode_line(&mut lines, entry.uid, name);
-            }
-        }
+        let entries = self.entries.get(first..).unwrap_or_default();
         let done = extend_in_place(
             dir,
             self.uid_validity,
             self.uid_next,
-            &mut lines,
+            entries
+                .iter()
+                .filter_map(|entry| Some((entry.uid, self.name(entry)?))),
             options.sync != Sync::Never,
         )?;
         if done {
@@ -472,14 +469,17 @@ fn encode_line(bytes: &mut Vec<u8>, uid: u32, name: &[u8]) {
     bytes.push(b'\n');
 }
 
-/// Raises UIDNEXT in the header and appends `lines`; false if the header is not in our fixed-width form.
-fn extend_in_place(
+/// Raises UIDNEXT in the header and appends a line for each of `entries`; false if the header is not in our fixed-width
+/// form.
+fn extend_in_place<'a>(
     dir: &Dir,
     uid_validity: u32,
     uid_next: u32,
-    lines: &mut Vec<u8>,
+    entries: impl Iterator<Item = (u32, &'a [u8])>,
     durable: bool,
 ) -> Result<bool> {
+    /// Octets of lines written at a time.
+    const PIECE: usize = 64 * 1024;
     let error =
         |operation, error: &std::io::Error| Error::std(operation, &dir.path_of(NAME), error);
     let prefix = format!("1 {uid_validity} ");
@@ -500,9 +500,10 @@ fn extend_in_place(
     let mut last = [0_u8];
     file.read_exact_at(&mut last, end.saturating_sub(1))
         .map_err(|cause| error("read", &cause))?;
+    let mut lines = Vec::new();
     if last != *b"\n" {
         // A line torn by a crash: end it, so that it costs one message its UID and not two.
-        lines.insert(0, b'\n');
+        lines.push(b'\n');
     }
     let sync = || {
         if durable {
@@ -517,10 +518,24 @@ fn extend_in_place(
     file.write_all_at(next.as_bytes(), at)
         .map_err(|cause| error("write", &cause))?;
     sync()?;
-    let written = file
-        .write_all_at(lines, end)
-        .map_err(|cause| error("write", &cause))
-        .and_then(|()| sync());
+    let mut at = end;
+    let mut write = |lines: &mut Vec<u8>| {
+        file.write_all_at(lines, at)
+            .map_err(|cause| error("write", &cause))?;
+        at = at.saturating_add(u64::try_from(lines.len()).unwrap_or(0));
+        lines.clear();
+        Ok(())
+    };
+    let written = (|| {
+        for (uid, name) in entries {
+            encode_line(&mut lines, uid, name);
+            if lines.len() >= PIECE {
+                write(&mut lines)?;
+            }
+        }
+        write(&mut lines)?;
+        sync()
+    })();
     if let Err(cause) = written {
         // Back to what it was, but for the gap in the numbers; a failure to do so leaves lines that name no
         // message, which every reader drops.

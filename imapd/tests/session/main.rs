@@ -16,6 +16,7 @@ mod folders;
 mod hostile;
 mod idle;
 mod large;
+mod many;
 mod memory;
 mod messages;
 mod notice;
