@@ -196,21 +196,7 @@ fn start(
     }
     startup::check_options(&settings).map_err(refused)?;
     account.log_login(&settings.protocol);
-    Ok(Session {
-        out: Writer::memory(),
-        input,
-        identity: settings.identity(&account.name),
-        settings,
-        account,
-        maildir,
-        selected: None,
-        utf8: false,
-        counters: Counters::default(),
-        ending: None,
-        tag: Vec::new(),
-        violations: 0,
-        warned_too_long: false,
-    })
+    Ok(Session::new(settings, account, maildir, input))
 }
 
 /// Tells the client why no session begins.
@@ -232,6 +218,25 @@ fn refuse(out: &mut Writer, refusal: &Refusal, name: &str) -> ExitCode {
 }
 
 impl Session {
+    /// A session in which nothing has been said yet. What it says is gathered in memory until its writer is exchanged.
+    pub fn new(settings: Settings, account: Account, maildir: Maildir, input: Input) -> Self {
+        Self {
+            out: Writer::memory(),
+            input,
+            identity: settings.identity(&account.name),
+            settings,
+            account,
+            maildir,
+            selected: None,
+            utf8: false,
+            counters: Counters::default(),
+            ending: None,
+            tag: Vec::new(),
+            violations: 0,
+            warned_too_long: false,
+        }
+    }
+
     /// Serves commands until the end and logs it.
     fn serve(&mut self) -> ExitCode {
         let end = loop {
@@ -275,8 +280,11 @@ impl Session {
         code
     }
 
-    /// One command.
-    fn turn(&mut self) -> Result<(), End> {
+    /// One command, with its reply.
+    ///
+    /// # Errors
+    /// The end of the session.
+    pub fn turn(&mut self) -> Result<(), End> {
         let (text, executed) = match self.receive()? {
             Received::Command(text) => {
                 let executed = self.execute(&text, None)?;
