@@ -6,7 +6,9 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::maildir::{Error, FolderName, make_folder, make_maildir};
+use crate::maildir::{
+    Error, ErrorKind, FolderName, Maildir, Options, QuotaLimits, make_folder, make_maildir,
+};
 use crate::text::charset;
 
 /// What the command line asks for.
@@ -17,6 +19,12 @@ enum Job {
     Version,
     /// An option whose feature does not exist in this build.
     Unsupported(OsString),
+    /// `-q`: set the quota, and make the maildir if there is none.
+    Quota {
+        maildir: PathBuf,
+        quota: Vec<u8>,
+        sharable: bool,
+    },
     /// The folder's name cannot be converted from the locale's charset.
     Unconvertible(OsString),
     Make {
@@ -64,6 +72,11 @@ pub fn run(
             )?;
             Ok(1)
         }
+        Job::Quota {
+            maildir,
+            quota,
+            sharable,
+        } => set_quota(&maildir, &quota, sharable, errors),
         Job::Make {
             maildir,
             folder,
@@ -77,12 +90,14 @@ Usage: maildirmake [ options ] maildir
   -S         others may read the maildir's list of folders (mode 0755)
   -f NAME    make the folder NAME in the maildir, which must exist
   -F NAME    the same; NAME is in the locale's charset and is one folder whatever it contains
+  -q QUOTA   set the quota, as in 10000000S,1000C; makes the maildir if need be
   --help     print this text
   --version  print the version
 ";
 
 fn parse(arguments: &[OsString], charset: &[u8]) -> Job {
     let mut folder = None;
+    let mut quota = None;
     let mut sharable = false;
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -91,7 +106,7 @@ fn parse(arguments: &[OsString], charset: &[u8]) -> Job {
             b"--help" => return Job::Help,
             b"--version" => return Job::Version,
             b"-S" => sharable = true,
-            [b'-', letter @ (b'f' | b'F'), attached @ ..] => {
+            [b'-', letter @ (b'f' | b'F' | b'q'), attached @ ..] => {
                 let value = match (attached.is_empty(), rest.as_slice().first()) {
                     (false, _) => attached.to_vec(),
                     (true, Some(value)) => {
@@ -100,15 +115,16 @@ fn parse(arguments: &[OsString], charset: &[u8]) -> Job {
                     }
                     (true, None) => return Job::Usage,
                 };
-                folder = Some(match letter {
-                    b'f' => value,
+                match letter {
+                    b'q' => quota = Some(value),
+                    b'f' => folder = Some(value),
                     _ => match encode(&value, charset) {
-                        Some(name) => name,
+                        Some(name) => folder = Some(name),
                         None => return Job::Unconvertible(OsString::from_vec(value)),
                     },
-                });
+                }
             }
-            [b'-', b's' | b'q', ..] => {
+            [b'-', b's', ..] => {
                 let option = bytes.get(..2).unwrap_or_default();
                 return Job::Unsupported(OsStr::from_bytes(option).to_owned());
             }
@@ -117,10 +133,19 @@ fn parse(arguments: &[OsString], charset: &[u8]) -> Job {
             }
             [b'-', _, ..] => return Job::Usage,
             _ => {
-                return Job::Make {
-                    maildir: PathBuf::from(argument),
-                    folder,
-                    sharable,
+                let maildir = PathBuf::from(argument);
+                return match quota {
+                    // The quota is the account's, whatever the folder.
+                    Some(quota) => Job::Quota {
+                        maildir,
+                        quota,
+                        sharable,
+                    },
+                    None => Job::Make {
+                        maildir,
+                        folder,
+                        sharable,
+                    },
                 };
             }
         }
@@ -169,6 +194,39 @@ fn make(
                 path.display(),
                 reason(&error)
             )?;
+            Ok(1)
+        }
+    }
+}
+
+/// Sets the quota and counts all messages. Limits of 0 change nothing.
+fn set_quota(
+    maildir: &Path,
+    quota: &[u8],
+    sharable: bool,
+    errors: &mut impl Write,
+) -> io::Result<u8> {
+    let Some(limits) = QuotaLimits::parse_strict(quota) else {
+        let quota = String::from_utf8_lossy(quota);
+        writeln!(errors, "maildirmake: quota string '{quota}' not parseable")?;
+        return Ok(1);
+    };
+    let made = match make_maildir(maildir, if sharable { 0o755 } else { 0o700 }) {
+        Err(error) if error.kind() == ErrorKind::FolderExists => Ok(()),
+        made => made,
+    };
+    let set = made.and_then(|()| {
+        let maildir = Maildir::open(maildir, Options::from_environment())?;
+        if limits.is_none() {
+            return Ok(());
+        }
+        maildir.set_quota(limits)
+    });
+    match set {
+        Ok(()) => Ok(0),
+        Err(error) => {
+            let path = maildir.display();
+            writeln!(errors, "maildirmake: {path}: {}", reason(&error))?;
             Ok(1)
         }
     }
@@ -271,10 +329,38 @@ mod tests {
         ] {
             assert_eq!(parse(usage), Job::Usage, "{usage:?}");
         }
-        for option in ["-s", "-q", "--add", "--del", "--checkutf8", "--convutf8"] {
+        for option in ["-s", "--add", "--del", "--checkutf8", "--convutf8"] {
             assert_eq!(parse(&[option, "M"]), Job::Unsupported(option.into()));
         }
-        assert_eq!(parse(&["-q10C", "M"]), Job::Unsupported("-q".into()));
+        let quota = |sharable| Job::Quota {
+            maildir: "M".into(),
+            quota: b"10C".to_vec(),
+            sharable,
+        };
+        assert_eq!(parse(&["-q10C", "M"]), quota(false));
+        assert_eq!(parse(&["-q", "10C", "-S", "-f", "A", "M"]), quota(true));
+    }
+
+    #[test]
+    fn a_quota_is_set_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("M");
+        let maildir = path.to_str().unwrap();
+        let done = (0, String::new(), String::new());
+        let file = || std::fs::read_to_string(path.join("maildirsize")).unwrap_or_default();
+        assert_eq!(call(&["-q", "10C 20S", maildir]), done);
+        assert_eq!(file(), "20S,10C\n           0            0\n");
+        std::fs::write(path.join("new/1.a"), "12345").unwrap();
+        std::fs::write(path.join("cur/2.b,S=7:2,S"), "").unwrap();
+        std::fs::write(path.join("cur/3.c:2,T"), "123").unwrap();
+        assert_eq!(call(&["-q30C", maildir]), done);
+        assert_eq!(file(), "30C\n          12            2\n");
+        assert_eq!(call(&["-q", "0C", maildir]), done);
+        let bad = "maildirmake: quota string '10M' not parseable\n".to_owned();
+        assert_eq!(call(&["-q", "10M", maildir]), (1, String::new(), bad));
+        assert_eq!(file(), "30C\n          12            2\n");
+        let missing = format!("{maildir}/a/b");
+        assert_eq!(call(&["-q", "1C", &missing]).0, 1);
     }
 
     #[test]

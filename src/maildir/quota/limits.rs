@@ -15,6 +15,24 @@ impl QuotaLimits {
     /// Reads numbers followed by `S` or `C`; what is between them does not matter, the last of a kind counts. A number
     /// without either letter, or beyond 63 bits, is left out with a log line.
     pub fn parse(text: &[u8]) -> Self {
+        let (limits, understood) = Self::read(text);
+        if !understood {
+            log(
+                Level::Warning,
+                format_args!("quota string '{}' not parseable", text.escape_ascii()),
+            );
+        }
+        limits
+    }
+
+    /// As [`Self::parse`]; `None` if a number would be left out, or there is none.
+    pub fn parse_strict(text: &[u8]) -> Option<Self> {
+        let (limits, understood) = Self::read(text);
+        (understood && text.iter().any(u8::is_ascii_digit)).then_some(limits)
+    }
+
+    /// The limits, and whether every number was one.
+    fn read(text: &[u8]) -> (Self, bool) {
         let mut limits = Self::default();
         let mut rest = text;
         let mut understood = true;
@@ -38,13 +56,7 @@ impl QuotaLimits {
             }
             rest = after;
         }
-        if !understood {
-            log(
-                Level::Warning,
-                format_args!("quota string '{}' not parseable", text.escape_ascii()),
-            );
-        }
-        limits
+        (limits, understood)
     }
 
     /// True if nothing is limited.
@@ -89,6 +101,10 @@ mod tests {
         ] {
             assert_eq!(QuotaLimits::parse(text.as_bytes()), limits, "{text}");
         }
+        for text in ["", "junk", "10M,5C", "5"] {
+            assert_eq!(QuotaLimits::parse_strict(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(QuotaLimits::parse_strict(b"0S"), Some(both(0, 0)));
         assert_eq!(both(20, 10).to_text(), "20S,10C");
         assert_eq!(both(0, 10).to_text(), "10C");
         assert!(both(20, 0).allow(20, 99) && !both(20, 0).allow(21, 1));

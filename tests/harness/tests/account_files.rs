@@ -4,6 +4,7 @@
 //! Without `COURIER_INTEROP=1` nothing happens here, because Debian's packages have to be downloaded.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -165,6 +166,18 @@ fn one_quota_file_for_all_programs() -> Result<(), Error> {
             pair.check()?;
         }
         assert!(pair.quota()?.contains("MESSAGE 4 6"), "{}", pair.quota()?);
+        // Set anew by ours and by theirs, the file is the same.
+        let file = pair.maildir().join("maildirsize");
+        let ours = Command::new(programs::ours("maildirmake")?)
+            .args(["-q", "5C 90000S", &maildir])
+            .uid(pair.account.uid)
+            .gid(pair.account.gid)
+            .output()?;
+        assert!(ours.status.success(), "{ours:?}");
+        let text = std::fs::read_to_string(&file)?;
+        pair.run("maildirmake.courier", &["-q", "5C 90000S", &maildir])?;
+        assert_eq!(std::fs::read_to_string(&file)?, text);
+        pair.run("maildirmake.courier", &["-q", "100000S,6C", &maildir])?;
         for (deletes, undeletes) in [(Side::Ours, Side::Reference), (Side::Reference, Side::Ours)] {
             let mut client = pair.login(deletes)?;
             client.expect_ok("SELECT INBOX")?;
