@@ -7,10 +7,12 @@
 
 mod disk;
 mod operation;
+mod program;
 mod record;
 mod strace;
 
 pub use disk::{Disk, Node};
 pub use operation::{Inode, Operation};
+pub use program::imapd;
 pub use record::{Recording, State, record};
 pub use strace::unavailable;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use courier::maildir::{FolderName, Maildir, Mode, Options};
@@ -20,26 +20,6 @@ fn append_command(tag: &str, mailbox: &str, number: u32) -> Vec<u8> {
         .unwrap()
         .replace('\n', "\r\n");
     format!("{tag} APPEND {mailbox} {{{}+}}\r\n{wire}\r\n", wire.len()).into_bytes()
-}
-
-/// `COURIER_BINDIR`, else the directory that cargo builds programs into.
-fn imapd() -> PathBuf {
-    let directory = std::env::var_os("COURIER_BINDIR")
-        .filter(|value| !value.is_empty())
-        .map_or_else(
-            || {
-                let test = std::env::current_exe().unwrap();
-                test.parent().unwrap().parent().unwrap().to_owned()
-            },
-            PathBuf::from,
-        );
-    let imapd = directory.join("imapd");
-    assert!(
-        imapd.exists(),
-        "{} is not built: run make check, or cargo build first",
-        imapd.display()
-    );
-    imapd
 }
 
 /// What a folder holds: message number to UID, and UIDVALIDITY and UIDNEXT.
@@ -111,7 +91,7 @@ fn prepared() -> tempfile::TempDir {
 }
 
 fn session(root: &Path) -> Command {
-    let mut command = Command::new(imapd());
+    let mut command = Command::new(crash::imapd());
     command
         .current_dir(root.parent().unwrap())
         .env_clear()
