@@ -82,6 +82,8 @@ fn common(method: SslMethod, policy: &Policy) -> Result<SslContextBuilder, Error
             | SslMode::ACCEPT_MOVING_WRITE_BUFFER
             | SslMode::RELEASE_BUFFERS,
     );
+    // One read for a record's header and its body.
+    builder.set_read_ahead(true);
     builder.set_min_proto_version(Some(settings.strength.floor))?;
     builder.set_max_proto_version(settings.strength.ceiling)?;
     let mut options = SslOptions::NO_COMPRESSION | SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3;

@@ -54,6 +54,7 @@ pub(crate) fn shake(
         if !ready {
             return Err(HandshakeFailure::TimedOut);
         }
+        stream.get_mut().readable();
     }
 }
 

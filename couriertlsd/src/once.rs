@@ -15,9 +15,10 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use courier::handover::Options;
+use courier::sys::fd;
 use courier::sys::log::{Level, log, reason};
 use courier::sys::process::{self, Fork, Identity};
-use courier::sys::{fd, sandbox};
+use courier::sys::sandbox::{self, RelayFilter};
 use openssl::ssl::SslContext;
 
 use crate::cache::Cache;
@@ -185,7 +186,7 @@ fn confine(report: &mut Report) {
     if let Err(error) = sandbox::no_files() {
         report.debug(&format!("couriertls: {error}"));
     }
-    if let Err(error) = sandbox::relay_only() {
+    if let Err(error) = RelayFilter::new().and_then(|filter| filter.install()) {
         report.debug(&format!("couriertls: {error}"));
     }
 }

@@ -1,10 +1,15 @@
 //! Between the peer's TLS and the program's plain text: the copy loop.
+//!
+//! It makes few system calls: what one read brought is encrypted into several records that leave in one write; a
+//! short read says that a socket is empty without asking it again; buffers are kept from one wake-up to the next and
+//! given back to the system only when the session has been idle for a while.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use courier::sys::heap;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use openssl::ssl::{ErrorCode, ShutdownState, SslStream};
 
@@ -14,6 +19,8 @@ const CHUNK: usize = 64 * 1024;
 const RECORD: usize = 16 * 1024;
 /// Encrypted octets that may wait for a slow peer before more are made.
 const OUTPUT_MAX: usize = 256 * 1024;
+/// A session in which nothing has happened for this long owns no buffers.
+const IDLE: Duration = Duration::from_millis(200);
 /// How long a peer may take to read what the program left behind, and to answer our close.
 const GOODBYE: Duration = if cfg!(test) {
     Duration::from_millis(300)
@@ -27,6 +34,8 @@ pub(crate) struct Network {
     socket: TcpStream,
     output: Vec<u8>,
     sent: usize,
+    /// The last read took all there was; nothing more until poll says so.
+    drained: bool,
 }
 
 impl Network {
@@ -46,7 +55,13 @@ impl Network {
             socket,
             output: Vec::new(),
             sent: 0,
+            drained: false,
         })
+    }
+
+    /// After a wait: the socket may have something to read.
+    pub(crate) fn readable(&mut self) {
+        self.drained = false;
     }
 
     /// The socket, to wait for.
@@ -77,7 +92,13 @@ impl Network {
 
 impl Read for Network {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.read(buffer)
+        if self.drained {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let count = self.socket.read(buffer)?;
+        // 0 is the end, which may be read again.
+        self.drained = count > 0 && count < buffer.len();
+        Ok(count)
     }
 }
 
@@ -120,13 +141,62 @@ pub(crate) enum End {
     Truncated,
 }
 
+/// Octets on their way: read into the buffer at once, written from it piece by piece.
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    fn is_empty(&self) -> bool {
+        self.start >= self.end
+    }
+
+    /// Room for `size` octets; only for an empty buffer.
+    fn room(&mut self, size: usize) -> &mut [u8] {
+        if self.bytes.len() != size {
+            self.bytes = vec![0; size];
+        }
+        (self.start, self.end) = (0, 0);
+        &mut self.bytes
+    }
+
+    /// So many octets were put into the room.
+    fn filled(&mut self, count: usize) {
+        self.end = count;
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// So many octets of the rest are written.
+    fn taken(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count);
+    }
+
+    /// Nobody wants the rest.
+    fn clear(&mut self) {
+        self.start = self.end;
+    }
+
+    /// Gives the memory back if it is empty.
+    fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+}
+
 struct Relay<'a> {
     stream: &'a mut SslStream<Network>,
     program: TcpStream,
-    /// Decrypted octets for the program and how many it took.
-    inward: (Vec<u8>, usize),
-    /// Plain octets for the peer and how many were encrypted.
-    outward: (Vec<u8>, usize),
+    /// Decrypted octets for the program.
+    inward: Buffer,
+    /// Plain octets for the peer.
+    outward: Buffer,
     network_readable: bool,
     program_readable: bool,
     program_writable: bool,
@@ -140,8 +210,8 @@ pub(crate) fn relay(stream: &mut SslStream<Network>, program: Plain) -> io::Resu
     let mut relay = Relay {
         stream,
         program: program.0,
-        inward: (Vec::new(), 0),
-        outward: (Vec::new(), 0),
+        inward: Buffer::default(),
+        outward: Buffer::default(),
         network_readable: true,
         program_readable: true,
         program_writable: true,
@@ -165,7 +235,7 @@ impl Relay<'_> {
                 self.truncated = true;
                 return Ok(End::Truncated);
             }
-            if self.program_closed && self.outward.0.is_empty() {
+            if self.program_closed && self.outward.is_empty() {
                 return Ok(self.say_goodbye());
             }
             if !progress && !self.wait()? {
@@ -175,16 +245,15 @@ impl Relay<'_> {
     }
 
     fn read_network(&mut self) -> bool {
-        if self.peer_closed || !self.network_readable || !self.inward.0.is_empty() {
+        if self.peer_closed || !self.network_readable || !self.inward.is_empty() {
             return false;
         }
-        self.inward.0.resize(RECORD, 0);
-        let result = self.stream.ssl_read(&mut self.inward.0);
-        let count = *result.as_ref().unwrap_or(&0);
-        self.inward.0.truncate(count);
-        self.inward.1 = 0;
+        let result = self.stream.ssl_read(self.inward.room(RECORD));
         match result {
-            Ok(_) => return true,
+            Ok(count) => {
+                self.inward.filled(count);
+                return true;
+            }
             Err(error) => match error.code() {
                 ErrorCode::WANT_READ => self.network_readable = false,
                 ErrorCode::WANT_WRITE => {}
@@ -202,16 +271,12 @@ impl Relay<'_> {
     }
 
     fn write_program(&mut self) -> bool {
-        let rest = self.inward.0.get(self.inward.1..).unwrap_or_default();
-        if rest.is_empty() || !self.program_writable {
+        if self.inward.is_empty() || !self.program_writable {
             return false;
         }
-        match self.program.write(rest) {
+        match self.program.write(self.inward.rest()) {
             Ok(count) => {
-                self.inward.1 = self.inward.1.saturating_add(count);
-                if self.inward.1 >= self.inward.0.len() {
-                    self.inward.0.clear();
-                }
+                self.inward.taken(count);
                 true
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => true,
@@ -221,7 +286,7 @@ impl Relay<'_> {
             }
             Err(_gone) => {
                 // What the program still had to say is read until its end of file.
-                self.inward.0.clear();
+                self.inward.clear();
                 self.peer_closed = true;
                 true
             }
@@ -229,17 +294,17 @@ impl Relay<'_> {
     }
 
     fn read_program(&mut self) -> io::Result<bool> {
-        if self.program_closed || !self.program_readable || !self.outward.0.is_empty() {
+        if self.program_closed || !self.program_readable || !self.outward.is_empty() {
             return Ok(false);
         }
-        self.outward.0.resize(CHUNK, 0);
-        let result = self.program.read(&mut self.outward.0);
-        let count = *result.as_ref().unwrap_or(&0);
-        self.outward.0.truncate(count);
-        self.outward.1 = 0;
-        match result {
+        match self.program.read(self.outward.room(CHUNK)) {
             Ok(0) => self.program_closed = true,
-            Ok(_) => return Ok(true),
+            Ok(count) => {
+                self.outward.filled(count);
+                // A stream socket gives all it has.
+                self.program_readable = count == CHUNK;
+                return Ok(true);
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.program_readable = false,
             Err(error) if error.kind() == ErrorKind::ConnectionReset => self.program_closed = true,
@@ -248,57 +313,45 @@ impl Relay<'_> {
         Ok(false)
     }
 
+    /// Encrypts all that there is, or as much as may wait.
     fn write_network(&mut self) -> bool {
-        let rest = self.outward.0.get(self.outward.1..).unwrap_or_default();
-        if rest.is_empty() {
-            return false;
-        }
-        match self.stream.ssl_write(rest) {
-            Ok(count) => {
-                self.outward.1 = self.outward.1.saturating_add(count);
-                if self.outward.1 >= self.outward.0.len() {
-                    self.outward.0.clear();
+        let mut progress = false;
+        while !self.outward.is_empty() {
+            match self.stream.ssl_write(self.outward.rest()) {
+                Ok(count) => {
+                    self.outward.taken(count);
+                    progress = true;
                 }
-                true
+                Err(error) => match error.code() {
+                    ErrorCode::WANT_READ | ErrorCode::WANT_WRITE => break,
+                    _ => {
+                        // Nobody to send to any more: let the program run out.
+                        self.outward.clear();
+                        self.program_closed = true;
+                        self.truncated = true;
+                        progress = true;
+                    }
+                },
             }
-            Err(error) => match error.code() {
-                ErrorCode::WANT_READ | ErrorCode::WANT_WRITE => false,
-                _ => {
-                    // Nobody to send to any more: let the program run out.
-                    self.outward.0.clear();
-                    self.program_closed = true;
-                    self.truncated = true;
-                    true
-                }
-            },
         }
+        progress
     }
 
     /// Waits until something can be done; false if the program is gone and the peer does not take the rest.
     fn wait(&mut self) -> io::Result<bool> {
-        // An idle session owns no buffers.
-        if self.inward.0.is_empty() {
-            self.inward.0 = Vec::new();
-        }
-        if self.outward.0.is_empty() {
-            self.outward.0 = Vec::new();
-        }
-        let network = self.stream.get_mut();
-        if !network.has_output() {
-            network.output = Vec::new();
-        }
         let mut on_network = PollFlags::empty();
+        let network = self.stream.get_ref();
         on_network.set(
             PollFlags::POLLIN,
-            !self.peer_closed && self.inward.0.is_empty(),
+            !self.peer_closed && self.inward.is_empty(),
         );
         on_network.set(PollFlags::POLLOUT, network.has_output());
         let mut on_program = PollFlags::empty();
         on_program.set(
             PollFlags::POLLIN,
-            !self.program_closed && self.outward.0.is_empty(),
+            !self.program_closed && self.outward.is_empty(),
         );
-        on_program.set(PollFlags::POLLOUT, !self.inward.0.is_empty());
+        on_program.set(PollFlags::POLLOUT, !self.inward.is_empty());
         // A side that nothing is expected of is left out: a hang-up there would end every wait at once.
         let mut fds = Vec::with_capacity(2);
         if !on_network.is_empty() {
@@ -308,13 +361,24 @@ impl Relay<'_> {
         if !on_program.is_empty() {
             fds.push(PollFd::new(self.program.as_fd(), on_program));
         }
+        let idle = !network.has_output() && self.inward.is_empty() && self.outward.is_empty();
+        let owns = self.inward.bytes.len() + self.outward.bytes.len() > 0;
         let patience = if self.program_closed {
             PollTimeout::try_from(GOODBYE).unwrap_or(PollTimeout::MAX)
+        } else if idle && owns {
+            PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::MAX)
         } else {
             PollTimeout::NONE
         };
         match nix::poll::poll(&mut fds, patience) {
-            Ok(0) => return Ok(false),
+            Ok(0) if self.program_closed => return Ok(false),
+            Ok(0) => {
+                self.inward.release();
+                self.outward.release();
+                self.stream.get_mut().output = Vec::new();
+                heap::give_back();
+                return Ok(true);
+            }
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -327,7 +391,10 @@ impl Relay<'_> {
         };
         let program = happened(fds.get(program_index));
         let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
-        self.network_readable |= network.intersects(PollFlags::POLLIN | gone);
+        if network.intersects(PollFlags::POLLIN | gone) {
+            self.network_readable = true;
+            self.stream.get_mut().readable();
+        }
         self.program_readable |= program.intersects(PollFlags::POLLIN | gone);
         self.program_writable |= program.intersects(PollFlags::POLLOUT | gone);
         Ok(true)
@@ -376,6 +443,7 @@ impl Relay<'_> {
             if !ready.unwrap_or(false) {
                 return if sent { End::Closed } else { End::Truncated };
             }
+            self.stream.get_mut().readable();
             let mut discarded = vec![0; RECORD];
             loop {
                 match self.stream.ssl_read(&mut discarded) {

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use courier::handover::{PACKET_MAX, Reply, Request};
 use courier::sys::log::{Level, log, reason};
 use courier::sys::process::{self, Fork};
-use courier::sys::{fd, pass, sandbox};
+use courier::sys::sandbox::{self, RelayFilter};
+use courier::sys::{fd, pass};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -56,6 +57,8 @@ pub(crate) struct Service {
     /// For the children: the name of the host that a client asks for travels here.
     questions: Arc<Mutex<Option<Questions>>>,
     keys: Vec<Dated>,
+    /// What confines the children; absent where the kernel has none.
+    filter: Option<RelayFilter>,
     waiting: Vec<(OwnedFd, Instant)>,
 }
 
@@ -107,6 +110,14 @@ impl Service {
             default,
             questions,
             keys: Vec::new(),
+            filter: RelayFilter::new()
+                .inspect_err(|error| {
+                    log(
+                        Level::Warning,
+                        format_args!("couriertlsd: connections are not confined: {error}"),
+                    );
+                })
+                .ok(),
             waiting: Vec::new(),
         };
         service.rotate_keys();
@@ -277,7 +288,7 @@ impl Service {
         drop(log_fd);
         // What the kernel lacks was said when the service started; the filter below is there all the same.
         let _said_before = sandbox::no_files();
-        if let Err(error) = sandbox::relay_only() {
+        if let Some(Err(error)) = self.filter.as_ref().map(RelayFilter::install) {
             log(Level::Debug, format_args!("couriertlsd: {error}"));
         }
         let session = Session::start(network, context, &Role::default(), &settings, &mut report);

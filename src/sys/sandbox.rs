@@ -68,7 +68,7 @@ pub fn limit(ceilings: Ceilings) -> Result<(), SandboxError> {
 /// # Errors
 /// [`SandboxError`] when the kernel or the architecture has no filters; nothing has changed then.
 pub fn converse_only() -> Result<(), SandboxError> {
-    filter::install(&[])
+    filter::apply(&filter::compile(&[])?)
 }
 
 /// Takes the file system, new TCP connections and other processes away (Landlock). Before a filter, which would not
@@ -90,29 +90,43 @@ pub fn check_no_files() -> Result<(), SandboxError> {
         .map_err(|error| SandboxError::Call("Landlock", error))
 }
 
-/// Installs the filter of a process that relays between sockets it already has: as [`converse_only`], and it may
-/// close and shut down descriptors and wait for locks of its own memory (as OpenSSL's do).
-///
-/// # Errors
-/// As [`converse_only`].
-pub fn relay_only() -> Result<(), SandboxError> {
-    nix::sys::prctl::set_dumpable(false)
-        .map_err(|errno| SandboxError::Call("PR_SET_DUMPABLE", errno.into()))?;
-    nix::sys::prctl::set_no_new_privs()
-        .map_err(|errno| SandboxError::Call("PR_SET_NO_NEW_PRIVS", errno.into()))?;
-    filter::install(&[
-        libc::SYS_close,
-        libc::SYS_shutdown,
-        libc::SYS_futex,
-        libc::SYS_getpid,
-        // The standard library's debug builds check descriptors before they close them.
-        libc::SYS_fcntl,
-        libc::SYS_writev,
-        libc::SYS_readv,
-        // The session cache is a file that is open already.
-        libc::SYS_pread64,
-        libc::SYS_pwrite64,
-    ])
+/// The filter of a process that relays between sockets it already has: as [`converse_only`], and it may close and
+/// shut down descriptors and wait for locks of its own memory (as OpenSSL's do). Made once and installed in each child.
+pub struct RelayFilter(filter::Program);
+
+impl RelayFilter {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// As [`converse_only`].
+    pub fn new() -> Result<Self, SandboxError> {
+        let also = [
+            libc::SYS_close,
+            libc::SYS_shutdown,
+            libc::SYS_futex,
+            libc::SYS_getpid,
+            // The standard library's debug builds check descriptors before they close them.
+            libc::SYS_fcntl,
+            libc::SYS_writev,
+            libc::SYS_readv,
+            // The session cache is a file that is open already.
+            libc::SYS_pread64,
+            libc::SYS_pwrite64,
+        ];
+        filter::compile(&also).map(Self)
+    }
+
+    /// Confines this process.
+    ///
+    /// # Errors
+    /// As [`converse_only`].
+    pub fn install(&self) -> Result<(), SandboxError> {
+        nix::sys::prctl::set_dumpable(false)
+            .map_err(|errno| SandboxError::Call("PR_SET_DUMPABLE", errno.into()))?;
+        nix::sys::prctl::set_no_new_privs()
+            .map_err(|errno| SandboxError::Call("PR_SET_NO_NEW_PRIVS", errno.into()))?;
+        filter::apply(&self.0)
+    }
 }
 
 #[cfg(all(
@@ -183,9 +197,14 @@ mod filter {
         .try_into()
     }
 
-    pub(super) fn install(also: &[libc::c_long]) -> Result<(), SandboxError> {
-        let program = program(also).map_err(|error| unsupported(&error.to_string()))?;
-        seccompiler::apply_filter(&program).map_err(|error| unsupported(&error.to_string()))
+    pub(super) type Program = BpfProgram;
+
+    pub(super) fn compile(also: &[libc::c_long]) -> Result<Program, SandboxError> {
+        program(also).map_err(|error| unsupported(&error.to_string()))
+    }
+
+    pub(super) fn apply(program: &Program) -> Result<(), SandboxError> {
+        seccompiler::apply_filter(program).map_err(|error| unsupported(&error.to_string()))
     }
 
     fn unsupported(why: &str) -> SandboxError {
@@ -204,7 +223,13 @@ mod filter {
 mod filter {
     use super::SandboxError;
 
-    pub(super) fn install(_also: &[libc::c_long]) -> Result<(), SandboxError> {
+    pub(super) struct Program;
+
+    pub(super) fn apply(_program: &Program) -> Result<(), SandboxError> {
+        Ok(())
+    }
+
+    pub(super) fn compile(_also: &[libc::c_long]) -> Result<Program, SandboxError> {
         Err(SandboxError::Unsupported(format!(
             "no seccomp filter: not written for {}",
             std::env::consts::ARCH
