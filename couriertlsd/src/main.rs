@@ -3,6 +3,7 @@
 //! Without arguments it is the service (`daemon`). `couriertlsd -once` serves one connection as couriertls does; its options are those of couriertls.
 
 mod cache;
+mod compact;
 mod context;
 mod daemon;
 mod dump;
@@ -25,6 +26,7 @@ mod strength;
 mod sys;
 mod ticket;
 mod verification;
+mod warm;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

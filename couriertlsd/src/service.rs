@@ -25,6 +25,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use openssl::ssl::SslContext;
 
 use crate::cache::Cache;
+use crate::compact::Filling;
 use crate::context::{self, Policy};
 use crate::material::{Material, host_name};
 use crate::relay::{Network, Plain};
@@ -33,7 +34,7 @@ use crate::session::{Role, Session};
 use crate::settings::Settings;
 use crate::ticket::{self, Dated};
 use crate::verification::Verification;
-use crate::{loader, sys};
+use crate::{loader, sys, warm};
 
 /// A client that has connected must send its packet within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,6 +60,9 @@ pub(crate) struct Service {
     keys: Vec<Dated>,
     /// What confines the children; absent where the kernel has none.
     filter: Option<RelayFilter>,
+    filling: Filling,
+    /// Where packets are received: the same pages each time, so that no child keeps a copy of its own.
+    packet: Box<[u8]>,
     waiting: Vec<(OwnedFd, Instant)>,
 }
 
@@ -118,9 +122,13 @@ impl Service {
                     );
                 })
                 .ok(),
+            filling: Filling::default(),
+            packet: vec![0; PACKET_MAX].into_boxed_slice(),
             waiting: Vec::new(),
         };
         service.rotate_keys();
+        warm::up(&service.default);
+        service.filling = Filling::new();
         Ok(service)
     }
 
@@ -196,10 +204,11 @@ impl Service {
 
     /// Takes one connection over and forks its child.
     fn serve(&mut self, client: &OwnedFd) -> io::Result<()> {
-        let (packet, descriptors) = pass::receive(client, PACKET_MAX)?;
+        let (length, descriptors) = pass::receive_into(client, &mut self.packet)?;
+        let packet = self.packet.get(..length).unwrap_or_default();
         let refuse = || pass::send(client, &Reply::Refused.encode(), &[]);
         let Some(request) =
-            Request::decode(&packet).filter(|request| request.descriptors() == descriptors.len())
+            Request::decode(packet).filter(|request| request.descriptors() == descriptors.len())
         else {
             return refuse();
         };
@@ -243,6 +252,7 @@ impl Service {
         if self.contexts.len() >= ADDRESSES_MAX || address.is_empty() {
             return self.default.clone();
         }
+        self.filling = Filling::default();
         let context = loader::ask(&self.loader, b'A', &address)
             .ok()
             .flatten()
@@ -250,6 +260,7 @@ impl Service {
             .unwrap_or_else(|| self.default.clone());
         self.contexts
             .insert(request.local_ip.clone(), context.clone());
+        self.filling = Filling::new();
         context
     }
 
@@ -350,13 +361,16 @@ impl Service {
             .into_material()
             .filter(|_| *kind == b'U');
         if let Some(material) = material {
+            self.filling = Filling::default();
             match make_context(&self.policy, &material, &self.questions) {
                 Ok(context) => {
+                    warm::up(&context);
                     self.default = context;
                     self.contexts.clear();
                 }
                 Err(error) => log(Level::Err, format_args!("couriertlsd: {error}")),
             }
+            self.filling = Filling::new();
         }
         Ok(true)
     }

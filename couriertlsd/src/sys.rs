@@ -5,6 +5,7 @@ use std::ffi::{c_int, c_long, c_uchar, c_uint, c_void};
 use std::sync::{Mutex, PoisonError};
 
 use foreign_types::{ForeignType, ForeignTypeRef};
+use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslRef, SslSession};
 use openssl::x509::store::{X509Store, X509StoreRef};
 use openssl_sys as ffi;
@@ -57,6 +58,12 @@ pub(crate) fn use_session_lookup(
     unsafe {
         builder.set_get_session_callback(move |_ssl, id| SslSession::from_der(&find(id)?).ok());
     }
+}
+
+/// Offers `session`, of the context that `ssl` was made from, for resumption.
+pub(crate) fn offer_session(ssl: &mut SslRef, session: &SslSession) -> Result<(), ErrorStack> {
+    // SAFETY: the only caller takes the session from a connection of the same context.
+    unsafe { ssl.set_session(session) }
 }
 
 /// The contents of the server_name extension, while the client's hello is being looked at.

@@ -61,9 +61,19 @@ pub fn send<F: AsFd>(socket: &F, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// came with it is closed).
 pub fn receive<F: AsFd>(socket: &F, limit: usize) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut bytes = vec![0; limit];
+    let (length, descriptors) = receive_into(socket, &mut bytes)?;
+    bytes.truncate(length);
+    Ok((bytes, descriptors))
+}
+
+/// As [`receive`], into a buffer that the caller keeps; the packet's length is returned.
+///
+/// # Errors
+/// As [`receive`], with the buffer's length as the limit.
+pub fn receive_into<F: AsFd>(socket: &F, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
     let (length, descriptors, cut) = {
-        let mut pieces = [IoSliceMut::new(&mut bytes)];
+        let mut pieces = [IoSliceMut::new(buffer)];
         let message = loop {
             let flags = MsgFlags::MSG_CMSG_CLOEXEC;
             match recvmsg::<UnixAddr>(
@@ -94,8 +104,7 @@ pub fn receive<F: AsFd>(socket: &F, limit: usize) -> io::Result<(Vec<u8>, Vec<Ow
     if cut {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    bytes.truncate(length);
-    Ok((bytes, descriptors))
+    Ok((length, descriptors))
 }
 
 #[cfg(test)]
