@@ -130,8 +130,87 @@ for pid in $(daemons_of); do
 done
 [ -s "$root/environment" ] || failed "couriertcpd was not found"
 
+echo "  restart takes over new settings and loses nobody"
+python3 - "$prefix" $port >"$root/restarted" 2>&1 <<'END' || failed "restart: $(cat "$root/restarted")"
+import imaplib, re, subprocess, sys, threading, time
+
+prefix, port = sys.argv[1], int(sys.argv[2])
+script, settings = prefix + "/libexec/imapd.rc", prefix + "/etc/imapd"
+
+
+def login():
+    client = imaplib.IMAP4("127.0.0.1", port, timeout=20)
+    client.login("alice", "correct horse")
+    return client
+
+
+def change(name, value):
+    text = open(settings).read()
+    open(settings, "w").write(re.sub(f"(?m)^{name}=.*", f"{name}={value}", text))
+
+
+def rc(*words):
+    return subprocess.run([script, *words], capture_output=True, text=True, timeout=60)
+
+
+before = login()
+kept = open(settings).read()
+logger = int(open(prefix + "/var/run/imapd.pid").read())
+listener = int(open(f"/proc/{logger}/task/{logger}/children").read())
+change("IMAP_CAPABILITY", '"IMAP4rev1 UIDPLUS"')
+done, failures = [], []
+
+
+def knock():
+    while not done:
+        try:
+            imaplib.IMAP4("127.0.0.1", port, timeout=20).logout()
+        except Exception as error:
+            failures.append(error)
+
+
+thread = threading.Thread(target=knock)
+thread.start()
+result = rc("restart")
+done.append(True)
+thread.join()
+assert result.returncode == 0, result
+assert not failures, failures
+assert before.noop()[0] == "OK"
+after = login()
+assert int(open(f"/proc/{logger}/task/{logger}/children").read()) == listener
+environment = open(f"/proc/{listener}/environ").read().split("\0")
+assert "IMAP_CAPABILITY=IMAP4rev1 UIDPLUS" in environment, environment
+assert not [line for line in environment if line.startswith("COURIERTCPD_Q")], environment
+change("MAXDAEMONS", "none")
+result = rc("restart")
+assert result.returncode == 1 and "old settings" in result.stderr, result
+assert login().logout()[0] == "BYE"
+change("MAXDAEMONS", "40")
+open(settings, "w").write(kept)
+assert rc("restart").returncode == 0
+drain = subprocess.Popen([script, "stop", "--drain"])
+for _ in range(200):
+    try:
+        imaplib.IMAP4("127.0.0.1", port, timeout=20).logout()
+    except Exception:
+        break
+    time.sleep(0.05)
+else:
+    raise SystemExit("still listening")
+assert before.noop()[0] == after.noop()[0] == "OK"
+assert drain.poll() is None
+before.logout()
+after.logout()
+assert drain.wait(20) == 0
+assert rc("status").returncode == 3
+assert rc("restart").returncode == 0
+assert rc("status").returncode == 3
+assert rc("start").returncode == 0
+END
+
 echo "  restart keeps it running, stop ends everything"
-"$prefix/libexec/imapd.rc" restart || failed "restart"
+"$prefix/libexec/imapd.rc" restart 2>/dev/null || failed "restart"
 output=$(fetch 'correct horse' 'INBOX;MAILINDEX=1')
 case $output in *Hello.*) ;; *) failed "after restart: $output" ;; esac
 "$prefix/libexec/imapd.rc" stop || failed "stop"
@@ -145,7 +224,7 @@ grep -q 'STLS is not offered' "$root/notes" || failed "says nothing about encryp
 "$prefix/libexec/pop3d.rc" status >/dev/null || failed "status of a running POP3 server"
 output=$(curl --silent --show-error --max-time 20 --user 'alice:correct horse' "pop3://127.0.0.1:$popport/1" 2>&1)
 case $output in *Hello.*) ;; *) failed "curl: $output" ;; esac
-"$prefix/libexec/pop3d.rc" restart || failed "restart of the POP3 server"
+"$prefix/libexec/pop3d.rc" restart 2>/dev/null || failed "restart of the POP3 server"
 output=$(curl --silent --show-error --max-time 20 --user 'alice:correct horse' "pop3://127.0.0.1:$popport/1" 2>&1)
 case $output in *Hello.*) ;; *) failed "after restart: $output" ;; esac
 "$prefix/libexec/pop3d.rc" stop || failed "stop of the POP3 server"

@@ -19,6 +19,7 @@ pub mod options;
 pub mod pidfile;
 pub mod proxy;
 pub mod ranges;
+pub mod renew;
 pub mod server;
 pub mod shared_slots;
 pub mod slots;

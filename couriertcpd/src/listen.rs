@@ -124,9 +124,19 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
 /// Binds and listens on every entry. A wildcard is one IPv6 socket that takes IPv4 too, and an IPv4 socket where
 /// the kernel allows one beside it (or where there is no IPv6).
 ///
+/// Sockets of a predecessor that listen there already are taken over.
+///
 /// # Errors
-/// The first call that failed; everything is closed again.
-pub fn open(entries: &[Entry], backlog: Backlog) -> Result<Vec<TcpListener>, Error> {
+/// The first call that failed; everything new is closed again.
+pub fn open(
+    entries: &[Entry],
+    backlog: Backlog,
+    inherited: &[TcpListener],
+) -> Result<Vec<TcpListener>, Error> {
+    let open_one = |address, backlog| match take(address, backlog, inherited) {
+        Some(socket) => Ok(socket),
+        None => open_one(address, backlog),
+    };
     let mut sockets = Vec::with_capacity(entries.len());
     for entry in entries {
         if let Some(address) = entry.address {
@@ -153,6 +163,18 @@ pub fn open(entries: &[Entry], backlog: Backlog) -> Result<Vec<TcpListener>, Err
         }
     }
     Ok(sockets)
+}
+
+/// The inherited socket for `address`, if there is one.
+fn take(address: SocketAddr, backlog: Backlog, inherited: &[TcpListener]) -> Option<TcpListener> {
+    let socket = inherited
+        .iter()
+        .find(|socket| socket.local_addr().is_ok_and(|bound| bound == address))?;
+    // It listens already: this is about the length of its queue only, and a failure leaves that as it was.
+    let _ = listen(socket, backlog);
+    socket.set_nonblocking(true).ok()?;
+    // With close-on-exec, as the original has it.
+    socket.try_clone().ok()
 }
 
 fn open_one(address: SocketAddr, backlog: Backlog) -> Result<TcpListener, Error> {

@@ -30,12 +30,14 @@ const NAMES: &[&str] = &[
     "noidentlookup",
     "pid",
     "proxy",
+    "renew",
     "restart",
     "stderr",
     "stderrlogger",
     "stderrloggername",
     "stop",
     "user",
+    "validate",
     "warn",
 ];
 
@@ -48,6 +50,8 @@ pub enum Action {
     Restart(PathBuf),
     /// Listen.
     Serve(Box<Service>),
+    /// `-validate`: say whether that would work.
+    Validate(Box<Service>),
 }
 
 /// Where descriptor 2 of the daemon and of the sessions leads.
@@ -92,6 +96,8 @@ pub struct Service {
     pub names: bool,
     /// `-haproxy` and `-haproxyfrom`.
     pub proxies: Rules,
+    /// `-renew`: the script that starts a successor in our place.
+    pub renew: Option<CString>,
     /// `-pid`.
     pub pid_file: Option<PathBuf>,
     /// `-stderr`, `-stderrlogger`, `-stderrloggername`.
@@ -168,7 +174,13 @@ pub fn parse(program: &str, arguments: &[OsString]) -> Result<Action, String> {
     let access_local = arguments.has("accesslocal");
     let list = list.to_str().unwrap_or_default();
     let address = arguments.last("address");
-    Ok(Action::Serve(Box::new(Service {
+    let renew = arguments.last("renew").filter(|path| !path.is_empty());
+    if renew.is_some() && pid_file.is_some() {
+        return Err(format!(
+            "{program}: -renew is for a server under courierlogger, without -pid"
+        ));
+    }
+    let service = Box::new(Service {
         entries: listen::parse(list, address.as_deref()).map_err(|error| error.to_string())?,
         backlog,
         access,
@@ -192,10 +204,19 @@ pub fn parse(program: &str, arguments: &[OsString]) -> Result<Action, String> {
             arguments.last("haproxy").as_deref(),
             arguments.last("haproxyfrom").as_deref(),
         )?,
+        renew: renew
+            .map(CString::new)
+            .transpose()
+            .map_err(|_nul| usage(program))?,
         pid_file,
         stderr: stderr(&arguments, served)?,
         argv,
-    })))
+    });
+    Ok(if arguments.has("validate") {
+        Action::Validate(service)
+    } else {
+        Action::Serve(service)
+    })
 }
 
 fn usage(program: &str) -> String {

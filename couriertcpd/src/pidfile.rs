@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ const SEEK_SET: libc::c_short = libc::SEEK_SET as libc::c_short;
 
 /// How long after SIGTERM, and then again and again, SIGKILL is sent.
 const KILL_AFTER: Duration = Duration::from_secs(10);
+/// How long a server may take to be replaced by its successor.
+const RENEWED_WITHIN: Duration = Duration::from_secs(20);
 /// How long a lock without a readable pid file is waited for.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
 
@@ -163,6 +165,78 @@ pub fn hang_up(pid_file: &Path) -> io::Result<()> {
         Some(pid) => signal(pid, Signal::SIGHUP),
         None => Ok(()),
     }
+}
+
+/// True if the process blocks, handles or ignores `signal`. One that does not know it would be ended by it: a daemon
+/// of an earlier release, or the original's.
+pub fn knows(pid: Pid, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let bit = 1_u64 << (signal as i32).saturating_sub(1).clamp(0, 63);
+    ["SigBlk:", "SigIgn:", "SigCgt:"].iter().any(|field| {
+        let mask = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask & bit != 0)
+    })
+}
+
+/// Asks the daemon for its successor, and waits until that serves. A daemon that cannot do so is asked to read its
+/// files again, as [`restart`] does.
+///
+/// # Errors
+/// Those of [`restart`]; the daemon ended, or goes on as before. Its log says why.
+pub fn renew(pid_file: &Path) -> io::Result<()> {
+    let file = open_lock(&lock_path(pid_file))?;
+    if set_lock(&file)? {
+        return Ok(());
+    }
+    let Some(pid) = read_pid(pid_file) else {
+        return Ok(());
+    };
+    if !knows(pid, Signal::SIGUSR2) {
+        return signal(pid, Signal::SIGHUP);
+    }
+    // It writes its pid file anew when it is done.
+    let identity = || {
+        let metadata = std::fs::metadata(pid_file)?;
+        Ok::<_, io::Error>((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
+    };
+    let before = identity()?;
+    signal(pid, Signal::SIGUSR2)?;
+    let end = Instant::now() + RENEWED_WITHIN;
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+        if identity()? != before {
+            return Ok(());
+        }
+        if set_lock(&file)? {
+            return Err(io::Error::other("the server has ended"));
+        }
+    }
+    Err(io::Error::other("the server goes on with the old settings"))
+}
+
+/// Asks the daemon to take nothing new and to end with its last session, and waits for that, however long it takes.
+///
+/// # Errors
+/// The lock file cannot be opened, the signal is not permitted, or the daemon does not know it.
+pub fn drain(pid_file: &Path) -> io::Result<()> {
+    let file = open_lock(&lock_path(pid_file))?;
+    if set_lock(&file)? {
+        return Ok(());
+    }
+    let Some(pid) = read_pid(pid_file) else {
+        return Err(io::Error::other("locked, but no pid to signal"));
+    };
+    if !knows(pid, Signal::SIGQUIT) {
+        return Err(io::Error::other("this server cannot be drained"));
+    }
+    signal(pid, Signal::SIGQUIT)?;
+    while !set_lock(&file)? {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Ends the daemon if one runs: SIGTERM, then SIGKILL every ten seconds, until the lock is free.

@@ -2,12 +2,13 @@
 //! asks no name service and writes nothing to the peer, so no peer can hold it up.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use courier::sys::log::{Level, log};
 use courier::sys::process::{Fork, fork};
+use courier::sys::readiness;
 use courier_dbm::Reader;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,6 +20,7 @@ use nix::unistd::Pid;
 use crate::child::{self, Context, QUIET, cell};
 use crate::environment::Environment;
 use crate::options::Service;
+use crate::renew::{self, Question, Session};
 use crate::shared_slots::SharedSlots;
 use crate::slots::{Slots, mapped};
 use crate::sys::Shared;
@@ -83,6 +85,12 @@ pub struct Server {
     signals: SignalFd,
     /// Until when nothing is accepted.
     paused: Option<Instant>,
+    /// Whether a courierlogger waits to be told that we serve.
+    announced: bool,
+    /// What a successor to be was asked.
+    question: Option<Question>,
+    /// Nothing new is taken; the last session ends this process.
+    draining: bool,
     full: Rare,
     many: Rare,
     exhausted: Rare,
@@ -96,6 +104,8 @@ fn signal_set() -> SigSet {
         Signal::SIGTERM,
         Signal::SIGINT,
         Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGUSR2,
     ]
     .into_iter()
     .collect()
@@ -116,7 +126,7 @@ impl Server {
         set.thread_block()?;
         // Handlers are reset by exec but "ignored" is not: sessions must not inherit it from our starter.
         // A shell ignores SIGQUIT for what it starts in the background.
-        for signal in set.iter().chain([Signal::SIGQUIT]) {
+        for signal in set.iter() {
             courier::sys::process::default_signal(signal)?;
         }
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
@@ -134,11 +144,27 @@ impl Server {
             proxied,
             signals: SignalFd::with_flags(&set, flags)?,
             paused: None,
+            announced: readiness::is_awaited(),
+            question: None,
+            draining: false,
             full: Rare::default(),
             many: Rare::default(),
             exhausted: Rare::default(),
             refused: Rare::default(),
         })
+    }
+
+    /// Goes on with the sessions of a predecessor.
+    pub fn resume(&mut self, sessions: &[Session]) {
+        for session in sessions {
+            self.slots.add(session.pid, session.peer);
+            if let Some(proxied) = &mut self.proxied {
+                if let Some(slot) = proxied.reserve() {
+                    proxied.enter(slot, session.client);
+                    proxied.assign(session.pid, slot);
+                }
+            }
+        }
     }
 
     /// Serves until SIGTERM or SIGINT, which is passed to the whole process group.
@@ -149,6 +175,9 @@ impl Server {
         loop {
             let ready = self.wait()?;
             if ready.signals && self.take_signals() {
+                return Ok(());
+            }
+            if self.draining && self.slots.is_empty() {
                 return Ok(());
             }
             for index in ready.listeners {
@@ -203,6 +232,12 @@ impl Server {
             match i32::try_from(signal.ssi_signo).map(Signal::try_from) {
                 Ok(Ok(Signal::SIGCHLD)) => self.reap(),
                 Ok(Ok(Signal::SIGHUP)) => self.reload(),
+                Ok(Ok(Signal::SIGUSR2)) => self.ask(),
+                Ok(Ok(Signal::SIGQUIT)) => {
+                    // Whoever connects from now on is refused by the kernel.
+                    self.listeners.clear();
+                    self.draining = true;
+                }
                 Ok(Ok(Signal::SIGTERM | Signal::SIGINT)) => {
                     // Only a group that we lead: it has our sessions and our logger, and nobody else.
                     if nix::unistd::getpgrp() == nix::unistd::getpid() {
@@ -220,7 +255,11 @@ impl Server {
     fn reap(&mut self) {
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) => {
+                Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..))) => {
+                    if let Some(question) = self.question.take_if(|question| question.pid == pid) {
+                        self.renew(question, status);
+                        continue;
+                    }
                     self.slots.remove(pid);
                     if let Some(proxied) = &mut self.proxied {
                         proxied.release(pid);
@@ -242,6 +281,51 @@ impl Server {
             );
             Access::Unusable
         });
+    }
+
+    /// Asks whether a successor could serve with the settings of now, and how.
+    fn ask(&mut self) {
+        let Some(command) = &self.service.renew else {
+            return self.reload();
+        };
+        if self.question.is_some() || self.draining {
+            return;
+        }
+        match renew::ask(command, &self.environment) {
+            Ok(question) => self.question = Some(question),
+            Err(error) => self.say(Level::Err, format_args!("fork: {}", crate::reason(&error))),
+        }
+    }
+
+    /// Gives everything to a successor, if it will do.
+    fn renew(&mut self, question: Question, status: WaitStatus) {
+        if !matches!(status, WaitStatus::Exited(_, 0)) || self.draining {
+            return self.say(
+                Level::Err,
+                format_args!("the settings of now cannot be used; going on with the old ones"),
+            );
+        }
+        let client = |pid| {
+            let proxied = self.proxied.as_ref();
+            proxied.map_or(Ipv6Addr::UNSPECIFIED, |proxied| proxied.address_of(pid))
+        };
+        let sessions: Vec<Session> = self
+            .slots
+            .sessions()
+            .map(|(pid, peer)| Session {
+                pid,
+                peer,
+                client: client(pid),
+            })
+            .collect();
+        let error = question.renew(&self.listeners, &sessions, self.announced);
+        self.say(
+            Level::Err,
+            format_args!(
+                "exec: {}; going on with the old settings",
+                crate::reason(&error)
+            ),
+        );
     }
 
     fn accept_some(&mut self, index: usize) {

@@ -66,14 +66,25 @@ impl SharedSlots {
         self.cells.store(high, high_bits);
     }
 
+    /// The client of the session of `pid`; `::` while it is not known.
+    pub fn address_of(&self, pid: Pid) -> Ipv6Addr {
+        self.sessions
+            .get(&pid)
+            .map_or(Ipv6Addr::UNSPECIFIED, |&slot| self.address_in(slot))
+    }
+
+    fn address_in(&self, slot: usize) -> Ipv6Addr {
+        let (high, low) = cells_of(slot);
+        let bits = (u128::from(self.cells.load(high)) << 64) | u128::from(self.cells.load(low));
+        Ipv6Addr::from(bits)
+    }
+
     /// How many slots other than `own` have exactly `address`, and how many are in its block.
     pub fn count(&self, own: usize, address: Ipv6Addr) -> (usize, usize) {
         let mut same = 0_usize;
         let mut near = 0_usize;
         for slot in 0..self.cells.len() / 2 {
-            let (high, low) = cells_of(slot);
-            let bits = (u128::from(self.cells.load(high)) << 64) | u128::from(self.cells.load(low));
-            let other = Ipv6Addr::from(bits);
+            let other = self.address_in(slot);
             if slot == own || other.is_unspecified() {
                 continue;
             }

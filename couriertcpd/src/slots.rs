@@ -45,6 +45,11 @@ impl Slots {
         self.sessions.is_empty()
     }
 
+    /// All sessions.
+    pub fn sessions(&self) -> impl Iterator<Item = (Pid, Ipv6Addr)> {
+        self.sessions.iter().map(|(&pid, &address)| (pid, address))
+    }
+
     /// How many come from exactly `address`.
     pub fn from_address(&self, address: Ipv6Addr) -> usize {
         self.addresses.get(&address).copied().unwrap_or(0)

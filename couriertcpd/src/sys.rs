@@ -34,6 +34,44 @@ pub fn close_inherited() {
     }
 }
 
+/// As [`close_inherited`] for descriptors that are not among `kept`, which is sorted.
+pub fn close_inherited_but(kept: &[i32]) {
+    let mut next = 3_u32;
+    for number in kept.iter().filter_map(|&number| u32::try_from(number).ok()) {
+        if next < number {
+            close_range(next, number.saturating_sub(1));
+        }
+        next = next.max(number.saturating_add(1));
+    }
+    close_range(next, u32::MAX);
+}
+
+fn close_range(first: u32, last: u32) {
+    // SAFETY: called at the start of main for descriptors that nothing in this process owns.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) } == 0;
+    if closed {
+        return;
+    }
+    // A kernel before 5.9. Nobody leaves descriptors open above this.
+    for fd in first..=last.min(1023) {
+        let Ok(fd) = i32::try_from(fd) else { continue };
+        // SAFETY: as above.
+        unsafe { libc::close(fd) };
+    }
+}
+
+/// Makes an inherited descriptor ours; None if it is not open. At the start of main only, once for each.
+pub fn adopt(number: i32) -> Option<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: F_GETFD on any number is harmless; it says whether the descriptor is open.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return None;
+    }
+    // SAFETY: it is open, above the standard ones (the caller sees to that), and this process, having just begun, has
+    // opened nothing itself: nothing else owns it.
+    Some(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
+}
+
 /// Gives up the controlling terminal, if there is one.
 pub fn drop_terminal() {
     let Ok(terminal) = std::fs::File::open("/dev/tty") else {

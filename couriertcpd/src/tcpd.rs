@@ -1,8 +1,9 @@
 //! couriertcpd from its first instruction to the accept loop (contract: couriertcpd 1.3). Everything that can be
 //! wrong with the command line, the sockets or the access database is found before the starter reports success.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::OpenOptions;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -18,6 +19,7 @@ use nix::unistd::Pid;
 use crate::environment::Environment;
 use crate::options::{Action, Service, Stderr, parse};
 use crate::pidfile::{Daemonised, Lock, Starter, daemonise, restart, stop};
+use crate::renew::{self, Inherited};
 use crate::server::{Access, Server};
 use crate::{listen, reason};
 
@@ -31,11 +33,13 @@ const NOT_INHERITED: &[&str] = &[
     "TCPLOCALPORT",
     "TCPLOCALHOST",
     readiness::LOGGER_VARIABLE,
+    renew::VARIABLE,
+    renew::QUESTION,
 ];
 
 /// The whole program.
 pub fn main(program: &str, arguments: &[OsString]) -> ExitCode {
-    crate::sys::close_inherited();
+    let inherited = renew::take_over();
     let action = match parse(program, arguments) {
         Ok(action) => action,
         Err(message) => return fail(format_args!("{message}")),
@@ -43,7 +47,19 @@ pub fn main(program: &str, arguments: &[OsString]) -> ExitCode {
     let done = match action {
         Action::Stop(pid_file) => stop(&pid_file).map_err(|error| (pid_file, error)),
         Action::Restart(pid_file) => restart(&pid_file).map_err(|error| (pid_file, error)),
-        Action::Serve(service) => return start(service),
+        Action::Serve(service) => {
+            return match validate_if_asked(&service) {
+                Ok(false) => start(service, inherited),
+                Ok(true) => ExitCode::SUCCESS,
+                Err(message) => fail(format_args!("{message}")),
+            };
+        }
+        Action::Validate(service) => {
+            return match validate(&service) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(message) => fail(format_args!("{message}")),
+            };
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,7 +72,31 @@ fn fail(message: std::fmt::Arguments<'_>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn start(service: Box<Service>) -> ExitCode {
+/// True if this process is only to say whether and how it would serve.
+fn validate_if_asked(service: &Service) -> Result<bool, String> {
+    if std::env::var_os(renew::QUESTION).is_some() {
+        validate(service)?;
+    }
+    renew::answer().map_err(|error| reason(&error))
+}
+
+/// Whether a server with these options would start, as far as can be told without listening.
+fn validate(service: &Service) -> Result<(), String> {
+    Access::open(service).map_err(|error| error.to_string())?;
+    let program = service
+        .argv
+        .first()
+        .map(CString::as_c_str)
+        .unwrap_or_default();
+    nix::unistd::access(program, nix::unistd::AccessFlags::X_OK)
+        .map_err(|errno| format!("{}: {}", program.to_string_lossy(), errno.desc()))
+}
+
+fn start(service: Box<Service>, inherited: Inherited) -> ExitCode {
+    let Inherited {
+        listeners: old,
+        sessions,
+    } = inherited;
     let mut daemon: Option<(Lock, Starter)> = None;
     if let Some(pid_file) = &service.pid_file {
         match daemonise(pid_file) {
@@ -66,18 +106,34 @@ fn start(service: Box<Service>) -> ExitCode {
             Err(error) => return fail(format_args!("fork: {}", reason(&error))),
         }
     }
-    let listeners = match listen::open(&service.entries, service.backlog) {
+    // What keeps a successor from listening where it should does not end the service.
+    let mut complete = true;
+    let listeners = match listen::open(&service.entries, service.backlog, &old) {
         Ok(listeners) => listeners,
-        Err(error) => return fail(format_args!("{error}")),
+        Err(error) if old.is_empty() => return fail(format_args!("{error}")),
+        Err(error) => {
+            log(
+                Level::Err,
+                format_args!("{error}; listening where the old server listened"),
+            );
+            complete = false;
+            match old.iter().map(TcpListener::try_clone).collect() {
+                Ok(listeners) => listeners,
+                Err(error) => return fail(format_args!("{}", reason(&error))),
+            }
+        }
     };
+    // Where nobody wants to listen any more.
+    drop(old);
     let (lock, starter) = daemon.unzip();
     if let (Some(lock), Some(pid_file)) = (&lock, &service.pid_file) {
         if let Err(error) = lock.write_pid() {
             return fail(format_args!("{}: {}", pid_file.display(), reason(&error)));
         }
     }
-    match set_up(service, listeners, starter) {
-        Ok(server) => {
+    match set_up(service, listeners, starter, complete) {
+        Ok(mut server) => {
+            server.resume(&sessions);
             // The lock lives as long as the server.
             let result = server.run();
             drop(lock);
@@ -98,8 +154,9 @@ fn start(service: Box<Service>) -> ExitCode {
 /// From bound sockets to a server that is ready to run, telling those who wait for it.
 fn set_up(
     service: Box<Service>,
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<TcpListener>,
     starter: Option<Starter>,
+    complete: bool,
 ) -> Result<Server, String> {
     service
         .identity
@@ -125,7 +182,9 @@ fn set_up(
     if let Some(stderr) = stderr {
         fd::duplicate_to(stderr.as_fd(), 2).map_err(|error| reason(&error))?;
     }
-    readiness::report();
+    if complete {
+        readiness::report();
+    }
     Ok(server)
 }
 
@@ -170,10 +229,7 @@ fn append_to(path: &Path) -> Result<OwnedFd, String> {
 
 /// Starts the `-stderrlogger`, reading from `input`, as a child of nobody: it must be able to outlive us and must
 /// not show up among the sessions.
-fn start_orphan(
-    input: std::os::fd::BorrowedFd<'_>,
-    argv: &[std::ffi::CString; 2],
-) -> std::io::Result<()> {
+fn start_orphan(input: std::os::fd::BorrowedFd<'_>, argv: &[CString; 2]) -> std::io::Result<()> {
     match fork()? {
         Fork::Parent(child) => {
             // It ends at once and its status says nothing.

@@ -8,14 +8,19 @@ use nix::unistd::Pid;
 /// The variable with courierlogger's process id. Not to be passed on to other programs.
 pub const LOGGER_VARIABLE: &str = "COURIERLOGGER_PID";
 
-/// Tells a waiting courierlogger, if one is our parent, that this program is up: sockets bound, data readable.
-pub fn report() {
+/// True if a courierlogger that is our parent wants to be told.
+pub fn is_awaited() -> bool {
     let expected = std::env::var(LOGGER_VARIABLE)
         .ok()
         .and_then(|text| text.parse().ok())
         .map(Pid::from_raw);
+    expected == Some(nix::unistd::getppid())
+}
+
+/// Tells a waiting courierlogger, if one is our parent, that this program is up: sockets bound, data readable.
+pub fn report() {
     let parent = nix::unistd::getppid();
-    if expected == Some(parent) {
+    if is_awaited() {
         // A logger of another identity cannot be told; it then goes by the time.
         let _ = nix::sys::signal::kill(parent, Signal::SIGUSR1);
     }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use courier::sys::fd;
 use courier::sys::log::{Level, log};
 
-use crate::pidfile::{Daemonised, daemonise, restart, stop};
+use crate::pidfile::{Daemonised, Lock, daemonise, drain, renew, restart, stop};
 use crate::reason;
 
 mod lines;
@@ -29,6 +29,8 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Err(message) => return fail(&message),
         Ok(Action::Stop(pid_file)) => stop(&pid_file).map_err(|error| (pid_file, error)),
         Ok(Action::Restart(pid_file)) => restart(&pid_file).map_err(|error| (pid_file, error)),
+        Ok(Action::Renew(pid_file)) => renew(&pid_file).map_err(|error| (pid_file, error)),
+        Ok(Action::Drain(pid_file)) => drain(&pid_file).map_err(|error| (pid_file, error)),
         Ok(Action::Run(run)) => return start(*run),
     };
     match done {
@@ -61,7 +63,7 @@ fn start(run: Run) -> ExitCode {
             return fail(&format!("{}: {}", pid_file.display(), reason(&error)));
         }
     }
-    match supervise(run, starter) {
+    match supervise(run, starter, lock.as_ref()) {
         Ok(Outcome::Ended) => ExitCode::SUCCESS,
         Ok(Outcome::NeverReady) => {
             if let Some(lock) = &lock {
@@ -87,7 +89,11 @@ enum Outcome {
     NeverReady,
 }
 
-fn supervise(run: Run, starter: Option<crate::pidfile::Starter>) -> Result<Outcome, String> {
+fn supervise(
+    run: Run,
+    starter: Option<crate::pidfile::Starter>,
+    lock: Option<&Lock>,
+) -> Result<Outcome, String> {
     let text = |error| reason(&error);
     let mut sink = Sink::open(&run.name, run.facility, run.to_stderr);
     let program = match run.argv.is_empty() {
@@ -120,7 +126,7 @@ fn supervise(run: Run, starter: Option<crate::pidfile::Starter>) -> Result<Outco
     if let Some(starter) = starter {
         starter.report_ready();
     }
-    supervisor.run(&mut sink).map_err(text)?;
+    supervisor.run(&mut sink, lock).map_err(text)?;
     Ok(Outcome::Ended)
 }
 

@@ -8,8 +8,8 @@ use crate::arguments::{Arguments, Unknown};
 use crate::identity::Identity;
 
 const NAMES: &[&str] = &[
-    "droproot", "facility", "group", "name", "pid", "respawn", "restart", "start", "stderr",
-    "stop", "user",
+    "drain", "droproot", "facility", "group", "name", "pid", "renew", "respawn", "restart",
+    "start", "stderr", "stop", "user",
 ];
 
 const USAGE: &str = "Usage: courierlogger [-name=name] [-pid=pidfile] [-facility=type]
@@ -45,6 +45,10 @@ pub(super) enum Action {
     Stop(PathBuf),
     /// `-restart` with its pid file.
     Restart(PathBuf),
+    /// `-renew` with its pid file.
+    Renew(PathBuf),
+    /// `-drain` with its pid file.
+    Drain(PathBuf),
     /// Log something.
     Run(Box<Run>),
 }
@@ -93,12 +97,16 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Action, String> {
         }
     }
     let pid_file = parsed.last("pid").map(PathBuf::from);
-    if parsed.has("stop") || parsed.has("restart") {
+    let action = ["stop", "restart", "renew", "drain"]
+        .into_iter()
+        .find(|name| parsed.has(name));
+    if let Some(action) = action {
         let pid_file = pid_file.ok_or("-pid argument required")?;
-        return Ok(if parsed.has("stop") {
-            Action::Stop(pid_file)
-        } else {
-            Action::Restart(pid_file)
+        return Ok(match action {
+            "stop" => Action::Stop(pid_file),
+            "restart" => Action::Restart(pid_file),
+            "renew" => Action::Renew(pid_file),
+            _ => Action::Drain(pid_file),
         });
     }
     if parsed.has("start") && pid_file.is_none() {
@@ -196,6 +204,8 @@ mod tests {
             (&["-start"], "-pid argument required"),
             (&["-stop"], "-pid argument required"),
             (&["-restart"], "-pid argument required"),
+            (&["-renew"], "-pid argument required"),
+            (&["-drain"], "-pid argument required"),
             (&["-respawn"], "-name option required for standalone logger"),
             (
                 &["-pid=/p", "-start"],

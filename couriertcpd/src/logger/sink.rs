@@ -48,7 +48,9 @@ impl Sink {
         if self.to_stderr {
             show(&[self.name.to_bytes(), b": ", &clean, b"\n"].concat());
         } else {
-            if self.echo {
+            // Whoever starts a server wants to hear of trouble; most of that has no level.
+            let trouble = !line.starts_with(b"INFO:") && !line.starts_with(b"DEBUG:");
+            if self.echo && trouble {
                 show(&[&clean[..], b"\n"].concat());
             }
             // NUL has been replaced with the other control bytes.

@@ -22,6 +22,7 @@ use super::lines::Lines;
 use super::sink::Sink;
 use crate::environment::Environment;
 use crate::identity::Identity;
+use crate::pidfile::{Lock, knows};
 use crate::reason;
 
 /// Pause before a program that ended is started again.
@@ -94,10 +95,14 @@ pub(super) struct Supervisor {
     /// Stopped while no program ran: nothing is waited for.
     quit: bool,
     ready: bool,
+    /// The program was asked for its successor, which has not reported yet.
+    renewing: bool,
+    /// It has.
+    renewed: bool,
 }
 
 impl Supervisor {
-    /// Takes SIGTERM, SIGINT, SIGHUP, SIGCHLD and SIGUSR1 into its hands.
+    /// Takes SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGCHLD, SIGUSR1 and SIGUSR2 into its hands.
     ///
     /// # Errors
     /// No descriptors.
@@ -107,7 +112,9 @@ impl Supervisor {
             Signal::SIGTERM,
             Signal::SIGINT,
             Signal::SIGHUP,
+            Signal::SIGQUIT,
             Signal::SIGUSR1,
+            Signal::SIGUSR2,
         ]
         .into_iter()
         .collect();
@@ -127,6 +134,8 @@ impl Supervisor {
             stopping: false,
             quit: false,
             ready: false,
+            renewing: false,
+            renewed: false,
         })
     }
 
@@ -192,9 +201,15 @@ impl Supervisor {
     ///
     /// # Errors
     /// poll failed.
-    pub(super) fn run(&mut self, sink: &mut Sink) -> io::Result<()> {
+    pub(super) fn run(&mut self, sink: &mut Sink, lock: Option<&Lock>) -> io::Result<()> {
         while !self.quit && (self.state != State::Over || !self.inputs.is_empty()) {
             self.turn(sink, None)?;
+            if std::mem::take(&mut self.renewed) {
+                // This is what the one who asked for it waits for.
+                if let Some(Err(error)) = lock.map(Lock::write_pid) {
+                    sink.line(format!("ERR: pid file: {}", reason(&error)).as_bytes());
+                }
+            }
         }
         Ok(())
     }
@@ -273,10 +288,45 @@ impl Supervisor {
                     let sender = i32::try_from(signal.ssi_pid).map(Pid::from_raw);
                     if sender.is_ok_and(|sender| self.state == State::Running(sender)) {
                         self.ready = true;
+                        self.renewed = std::mem::take(&mut self.renewing);
+                        if self.renewed {
+                            self.hung_up = false;
+                        }
                     }
                 }
+                Ok(Ok(Signal::SIGUSR2)) => self.renew(sink),
+                Ok(Ok(Signal::SIGQUIT)) => self.drain(sink),
                 _ => {}
             }
+        }
+    }
+
+    /// Asks the program for its successor in the same process. Should it end instead, it is started again at once.
+    fn renew(&mut self, sink: &Sink) {
+        match self.state {
+            State::Running(pid) => {
+                self.hung_up = true;
+                if knows(pid, Signal::SIGUSR2) {
+                    self.renewing = true;
+                    send(pid, Signal::SIGUSR2, sink);
+                } else {
+                    send(pid, Signal::SIGHUP, sink);
+                    self.renewed = true;
+                }
+            }
+            State::Waiting(_) => self.state = State::Waiting(Instant::now()),
+            State::Over => {}
+        }
+    }
+
+    /// Asks the program to end by itself.
+    fn drain(&mut self, sink: &Sink) {
+        self.stopping = true;
+        match self.state {
+            State::Running(pid) if knows(pid, Signal::SIGQUIT) => send(pid, Signal::SIGQUIT, sink),
+            State::Running(pid) => send(pid, Signal::SIGTERM, sink),
+            State::Waiting(_) => self.state = State::Over,
+            State::Over => {}
         }
     }
 

@@ -12,3 +12,4 @@ mod limits;
 mod listening;
 mod logger;
 mod proxied;
+mod renew;
