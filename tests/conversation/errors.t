@@ -18,9 +18,9 @@ ours S: d BAD <any>
 ref C: d FETCH 1 (FLAGS
 ref S: d NO <any>
 # differs: likewise
-ours C: e STORE 1 +FLAGS (\Nosuch)
+ours C: e STORE 1 +FLAGS (\Recent)
 ours S: e BAD <any>
-ref C: e STORE 1 +FLAGS (\Nosuch)
+ref C: e STORE 1 +FLAGS (\Recent)
 ref S: e NO <any>
 # differs: likewise, and without a tag the reply is untagged
 ours C:

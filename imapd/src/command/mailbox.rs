@@ -25,10 +25,16 @@ pub fn create(session: &mut Session, wire: &[u8]) -> Executed {
     let place = attempt!(session.place(wire).map_err(|BadName| invalid()));
     let name = &place.name;
     let shown = String::from_utf8_lossy(wire).into_owned();
-    if directory {
-        return Ok(Reply::ok(format!("\"{shown}.\" created.")));
-    }
+    // RFC 3501 section 6.3.3: that children are to follow changes nothing, and the name is the one without it.
+    let shown = if directory {
+        format!("{shown}.")
+    } else {
+        shown
+    };
     if name.is_inbox() {
+        if directory {
+            return Ok(Reply::ok(format!("\"{shown}\" created.")));
+        }
         return Ok(Reply::no("INBOX already exists!").with(Code::AlreadyExists));
     }
     attempt!(may_create(session, &place, "CREATE"));

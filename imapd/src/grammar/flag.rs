@@ -69,7 +69,8 @@ impl FlagList {
     /// flag         = "\Answered" / "\Flagged" / "\Deleted" / "\Seen" / "\Draft" / flag-keyword / flag-extension
     /// flag-keyword = atom
     /// ```
-    /// `\Recent` cannot be set, and there are no flag extensions.
+    /// `\Recent` cannot be set. There are no flag extensions: such a flag is never in PERMANENTFLAGS, so storing it is
+    /// ignored (RFC 3501 section 7.1).
     fn flag(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
         if cursor.eat(b'\\') {
             let name = atom(cursor)?;
@@ -81,9 +82,14 @@ impl FlagList {
                 (b"Seen", SystemFlag::Seen),
             ]
             .into_iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .ok_or(SyntaxError::Malformed)?;
-            self.system.push(flag.1);
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+            match flag {
+                Some((_, flag)) => self.system.push(flag),
+                None if name.eq_ignore_ascii_case(b"Recent") => {
+                    return Err(SyntaxError::Malformed);
+                }
+                None => {}
+            }
         } else {
             let name = atom(cursor)?;
             if name.len() > MAX_KEYWORD {
@@ -118,7 +124,8 @@ mod tests {
         assert_eq!(parse("NIL"), Ok(FlagList::default()));
         assert_eq!(parse("()"), Ok(FlagList::default()));
         assert_eq!(parse("NILx").unwrap().keywords, [b"NILx"]);
-        for text in ["(\\Recent)", "\\Foo", "(a", "", "\\", "(\"a\")", "(a{)"] {
+        assert_eq!(parse("(\\Foo \\Seen)").unwrap().system, [SystemFlag::Seen]);
+        for text in ["(\\Recent)", "(a", "", "\\", "(\"a\")", "(a{)"] {
             assert!(parse(text).is_err(), "{text:?} was accepted");
         }
     }

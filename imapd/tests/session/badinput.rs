@@ -150,7 +150,7 @@ fn refused_literals_are_not_taken_for_commands() {
     let home = Home::new();
     let ended = home.run(
         b"a APPEND INBOX.nowhere {12+}\r\nx LOGOUT\r\n\r\n\r\n\
-          b APPEND INBOX (\\Nonsense) {10+}\r\nx LOGOUT\r\n\r\n\
+          b APPEND INBOX (\\Recent) {10+}\r\nx LOGOUT\r\n\r\n\
           c NOOP\r\n",
     );
     ended.has(&["a NO [TRYCREATE]", "b BAD", "c OK"]);

@@ -41,7 +41,7 @@ fn append_of_several_messages_is_all_or_nothing() {
     let home = Home::new();
     let ended = home.run(
         b"a APPEND INBOX {3+}\r\nabc (\\Seen) {3+}\r\ndef\r\n\
-          b APPEND INBOX {3+}\r\nabc (\\Nonsense) {3+}\r\ndef\r\n\
+          b APPEND INBOX {3+}\r\nabc (\\Recent) {3+}\r\ndef\r\n\
           c APPEND INBOX {3+}\r\nabc x\r\n\
           d APPEND INBOX {0+}\r\n\r\n\
           e APPEND INBOX {3+}\r\nabc {0+}\r\n\r\n\
