@@ -9,10 +9,11 @@
 //! - [`meter`]: CPU time of a server, dead processes included.
 //! - [`target`]: a running server with its account; [`dovecot`] starts the one that the harness does not know.
 //! - [`wire`]: the client; it looks for tagged lines and at nothing else. [`secure`] puts TLS under it.
-//! - [`rows`]: what is measured.
+//! - [`rows`]: what is measured; [`growth`]: how some of it grows with the mailbox.
 //! - [`result`]: medians and ratios; [`text`], [`json`] and [`page`] print them.
 
 mod dovecot;
+mod growth;
 mod interrupt;
 mod json;
 mod meter;
@@ -58,7 +59,7 @@ fn run() -> Result<(), Error> {
         .iter()
         .filter(|row| options.wants(row.key))
         .collect();
-    if rows.is_empty() {
+    if rows.is_empty() && options.growth.is_empty() {
         return Err(Error::new("no such row; --help lists them"));
     }
     let mut targets = Vec::new();
@@ -86,10 +87,23 @@ fn run() -> Result<(), Error> {
             }
         }
     }
+    let growth = match options.growth.is_empty() {
+        true => None,
+        false => Some(growth::Growth::measure(&mut targets, &options, progress)?),
+    };
     progress("");
     // Servers first, so that nothing of theirs can mix into the report.
     drop(targets);
     table.finish(&rows);
+    if let Some(growth) = growth {
+        say(&growth.text())?;
+        save(&options.output, "growth.txt", &growth.text())?;
+        save(&options.output, "growth.csv", &growth.csv())?;
+        save(&options.output, "growth.html", &growth.page())?;
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
     say(&text::render(&table))?;
     save(&options.output, "compare.txt", &text::render(&table))?;
     save(&options.output, "compare.json", &json::render(&table))?;

@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) logins: usize,
     /// Sessions of the memory row.
     pub(crate) sessions: usize,
+    /// Sizes of the mailboxes for the growth plots; none for no plots.
+    pub(crate) growth: Vec<usize>,
 }
 
 /// What the command line asks for.
@@ -55,6 +57,12 @@ impl Options {
             .optopt("", "rounds", "measurements of each row (3)", "N")
             .optopt("", "logins", "connections of the login rows (300)", "N")
             .optopt("", "sessions", "idle sessions of the memory row (100)", "N")
+            .optopt(
+                "",
+                "growth",
+                "sizes of the mailboxes for the growth plots, 0 for none (1000,10000,100000,300000; none with --rows)",
+                "N,N",
+            )
             .optopt("", "seed", "seed of the messages (1)", "N")
             .optopt(
                 "",
@@ -84,7 +92,14 @@ impl Options {
         }
         let quick = matches.opt_present("quick");
         let rows = matches.opt_str("rows").unwrap_or_default();
+        let growth = match (matches.opt_str("growth"), rows.is_empty(), quick) {
+            (Some(sizes), _, _) => sizes,
+            (None, false, _) => String::new(),
+            (None, true, true) => "100,1000".to_owned(),
+            (None, true, false) => "1000,10000,100000,300000".to_owned(),
+        };
         Ok(Parsed::Run(Self {
+            growth: sizes(&growth)?,
             messages: number(&matches, "messages", if quick { 1000 } else { 10_000 })?,
             rounds: number(&matches, "rounds", if quick { 1 } else { 3 })?.max(1),
             rows: rows
@@ -118,6 +133,21 @@ impl Options {
     pub(crate) fn wants_any(&self, start: &str) -> bool {
         self.rows.is_empty() || self.rows.iter().any(|wanted| wanted.starts_with(start))
     }
+}
+
+/// Numbers with commas between them; 0 is left out.
+fn sizes(text: &str) -> Result<Vec<usize>, Error> {
+    let mut sizes = Vec::new();
+    for size in text.split(',').filter(|size| !size.is_empty()) {
+        let size: usize = size
+            .parse()
+            .map_err(|_| Error::new(format!("--growth: {size}: not a number")))?;
+        if size > 0 {
+            sizes.push(size);
+        }
+    }
+    sizes.sort_unstable();
+    Ok(sizes)
 }
 
 fn number(matches: &Matches, name: &str, default: usize) -> Result<usize, Error> {

@@ -256,6 +256,21 @@ impl Target {
         Ok(())
     }
 
+    /// As [`Self::unseen`] with small messages, very many if need be.
+    ///
+    /// # Errors
+    /// A file could not be written.
+    pub(crate) fn many(&mut self, count: usize) -> Result<(), Error> {
+        self.changes();
+        let account = self.account()?;
+        account.reset()?;
+        account.make_folder(".Work")?;
+        account.place_many("INBOX", b"Subject: small\r\n\r\nx\r\n", "S", count)?;
+        // As above.
+        std::thread::sleep(Duration::from_millis(2100));
+        Ok(())
+    }
+
     /// Makes sure that INBOX has its `count` messages, whoever has seen them.
     ///
     /// # Errors
