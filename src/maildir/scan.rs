@@ -137,13 +137,34 @@ impl Folder {
         if mode == Mode::ReadWrite {
             purge::tmp(&self.inner);
         }
-        if let Some(mut view) = index::load(self, &self.stamps()?, index::LATE) {
+        let stamps = self.stamps()?;
+        if let Some(mut view) = index::load(self, &stamps, index::LATE) {
             view.read_only = mode == Mode::ReadOnly;
             return Ok(view);
+        }
+        if mode == Mode::ReadWrite {
+            if let Some(view) = self.scan_new(&stamps)? {
+                return Ok(view);
+            }
         }
         let mut view = self.collect(mode, None)?;
         self.save_index(&mut view);
         Ok(view)
+    }
+
+    /// Reads a folder that differs from its index only by what was delivered: that is numbered and moved on, and nothing
+    /// listed but `new`. `None` if there is more to it.
+    pub(crate) fn scan_new(&self, stamps: &FolderStamps) -> Result<Option<Snapshot>> {
+        let Some(mut view) = index::load_without_new(self, stamps, index::LATE) else {
+            return Ok(None);
+        };
+        // From here on a witness says who else changes `cur` while we do.
+        self.attend(&mut view);
+        if !view.attended {
+            return Ok(None);
+        }
+        let followed = self.follow(&mut view)?;
+        Ok(followed.map(|_| view))
     }
 
     /// Brings the snapshot up to date and says what changed. Costs four stats when nothing did.

@@ -120,6 +120,13 @@ impl Header {
         sound.then_some(header)
     }
 
+    /// True if the folder still looks as it did but for what may have been delivered to `new`.
+    pub(super) fn is_of_cur(&self, stamps: &FolderStamps, network: bool) -> bool {
+        let (flags, [cur, _, keywords, db]) = encode_stamps(stamps, network);
+        let [cur_then, _, keywords_then, db_then] = self.stamps;
+        (self.flags, cur_then, keywords_then, db_then) == (flags, cur, keywords, db)
+    }
+
     /// UIDVALIDITY, UIDNEXT, and the highest UID.
     pub(super) fn uids(&self) -> (u32, u32, u32) {
         (self.uid_validity, self.uid_next, self.highest)

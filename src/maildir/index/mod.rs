@@ -15,7 +15,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::error::{Error, Result};
-use super::files::Dir;
+use super::files::{Dir, Stamp};
 use super::flags::Flags;
 use super::folder::{Folder, Inner, Mode};
 use super::keywords::KeywordTable;
@@ -46,12 +46,41 @@ fn open(dir: &Dir) -> Option<(std::fs::File, u64)> {
 /// The folder as the index has it, if it was made of what `stamps` says. With `late` messages or more they are read
 /// when they are asked for.
 pub(crate) fn load(folder: &Folder, stamps: &FolderStamps, late: usize) -> Option<Snapshot> {
+    load_if(folder, stamps, late, |header| {
+        header.is_of(stamps, folder.inner.network)
+    })
+}
+
+/// As [`load`] for a folder in which only `new` looks different: a view of what was there before, which is not told what
+/// `new` looked like then.
+pub(crate) fn load_without_new(
+    folder: &Folder,
+    stamps: &FolderStamps,
+    late: usize,
+) -> Option<Snapshot> {
+    let mut view = load_if(folder, stamps, late, |header| {
+        header.is_of_cur(stamps, folder.inner.network)
+    })?;
+    view.stamps = Some(FolderStamps {
+        new: Stamp::NEVER,
+        ..*stamps
+    });
+    view.indexed = false;
+    Some(view)
+}
+
+fn load_if(
+    folder: &Folder,
+    stamps: &FolderStamps,
+    late: usize,
+    fits: impl Fn(&Header) -> bool,
+) -> Option<Snapshot> {
     let inner = &folder.inner;
     let (mut file, size) = open(&inner.dir)?;
     let mut start = [0_u8; LENGTH];
     file.read_exact(&mut start).ok()?;
     let header = Header::parse(&start)?;
-    if header.size()? != size || !header.is_of(stamps, inner.network) {
+    if header.size()? != size || !fits(&header) {
         return None;
     }
     let mut octets = vec![0; header.keyword_octets()];

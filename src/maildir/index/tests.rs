@@ -267,6 +267,41 @@ fn a_large_folder_is_read_when_somebody_asks_for_a_message() {
 }
 
 #[test]
+fn a_delivery_costs_a_look_at_new_and_not_at_the_folder() {
+    let large = Large::new();
+    large.mailbox.put("new/300.b", "x\n");
+    large.mailbox.put("new/299.b", "x\n");
+    let stamps = large.folder.stamps().unwrap();
+    let view = large.folder.scan_new(&stamps).unwrap().unwrap();
+    assert_eq!((view.len(), view.recent()), (252, 2));
+    assert_eq!(names(&view)[250..], ["299.b:2,", "300.b:2,"]);
+    assert_eq!(view.first_unseen(), Some(250));
+    assert_eq!(image(&view), image(&large.plain()));
+    drop(view);
+    // Anything else that is different needs a listing.
+    let cur = large.mailbox.path().join("cur");
+    large.index();
+    large.mailbox.put("new/301.b", "x\n");
+    std::fs::rename(cur.join("7.a,S=2:2,S"), cur.join("7.a,S=2:2,")).unwrap();
+    let stamps = large.folder.stamps().unwrap();
+    assert!(large.folder.scan_new(&stamps).unwrap().is_none());
+    large.index();
+    large.mailbox.put("new/302.b", "x\n");
+    append(&large.folder, "Subject: x\r\n\r\n").unwrap();
+    let stamps = large.folder.stamps().unwrap();
+    assert!(large.folder.scan_new(&stamps).unwrap().is_none());
+    let view = large.folder.scan(Mode::ReadWrite).unwrap();
+    assert_eq!(view.len(), 255);
+    assert_eq!(image(&view), image(&large.plain()));
+    // A session that may change nothing leaves what is new where it is.
+    large.index();
+    large.mailbox.put("new/303.b", "x\n");
+    let view = large.folder.scan(Mode::ReadOnly).unwrap();
+    assert_eq!(view.len(), 256);
+    assert!(large.mailbox.path().join("new/303.b").exists());
+}
+
+#[test]
 fn sizes_that_names_do_not_tell_are_kept_until_the_file_is_another_one() {
     let mailbox = Mailbox::new();
     for number in 0..250 {
