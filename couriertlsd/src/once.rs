@@ -1,9 +1,9 @@
 //! One connection without the service: what `couriertls` does by itself (`couriertlsd -once`), as server or client.
 //!
-//! Two processes take part unless the plain side is `-localfd`. This one read the certificates, starts the TLS
-//! process and waits; it never sees an encrypted octet. The TLS process becomes the mail user before the handshake.
-//! When it reports success this process becomes the program, so that the process id that couriertcpd counts is
-//! the session's; without a program it copies to and from descriptors 0 and 1.
+//! Two processes take part. This one read the certificates, starts the TLS process and waits; it never sees an
+//! encrypted octet. The TLS process becomes the mail user and confines itself before the handshake. When it reports
+//! success this process becomes the program, so that the process id that couriertcpd counts is the session's; without
+//! a program it copies to and from descriptors 0 and 1, or, with `-localfd`, waits.
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -119,33 +119,28 @@ fn serve(
     };
     let dump = options.print_x509.map(sys::take_descriptor).transpose();
     let dump = dump.map_err(|error| failed("-printx509", &error))?;
-    let Some(number) = options.local_fd else {
-        return in_two_processes(options, connection, dump, report);
+    let (plain, other) = match options.local_fd {
+        Some(number) => {
+            let plain = sys::take_descriptor(number).map_err(|error| failed("-localfd", &error))?;
+            (plain, None)
+        }
+        None => {
+            let (plain, other) = fd::socket_pair().map_err(|error| failed("socketpair", &error))?;
+            (plain, Some(other))
+        }
     };
-    let plain = sys::take_descriptor(number).map_err(|error| failed("-localfd", &error))?;
-    let lookup = {
-        let settings = Arc::clone(settings);
-        move |name: &str| file_lookup(&settings, name)
-    };
-    let session = connection.shake_hands(Arc::new(lookup), report)?;
-    let Some((session, plain)) = session.zip(prepare(plain, settings)) else {
-        return Ok(ExitCode::FAILURE);
-    };
-    print_dump(dump, &session)?;
-    report.succeeded();
-    confine(report);
-    session.relay(plain, settings, report);
-    // What the standard library does before an ordinary exit is not allowed any more.
-    process::exit_now(0)
+    in_two_processes(options, connection, (plain, other), dump, report)
 }
 
 impl Connection {
-    /// Becomes the user that was asked for and shakes hands; `None` if that failed and has been said.
+    /// Becomes the user that was asked for, gives up what is not needed any more and shakes hands; `None` if that
+    /// failed and has been said.
     fn shake_hands(
         self,
+        plain: OwnedFd,
         lookup: Arc<HostLookup>,
         report: &mut Report,
-    ) -> Result<Option<Session>, String> {
+    ) -> Result<Option<(Session, Plain)>, String> {
         let settings = &self.policy.settings;
         let context: SslContext = match &self.material {
             Some(material) if !self.role.client => context::server(&self.policy, material, lookup),
@@ -162,27 +157,20 @@ impl Connection {
         if let Some(user) = &self.user {
             become_user(user).map_err(|text| settings.line(&text))?;
         }
-        let network = Network::new(self.network)
-            .map_err(|error| settings.line(&format!("couriertls: {}", reason(&error))))?;
-        Ok(Session::start(
-            network, &context, &self.role, settings, report,
-        ))
+        let text = |error: io::Error| settings.line(&format!("couriertls: {}", reason(&error)));
+        let network = Network::new(self.network).map_err(text)?;
+        let plain = Plain::new(plain).map_err(text)?;
+        confine(report);
+        let session = Session::start(network, &context, &self.role, settings, report);
+        Ok(session.map(|session| (session, plain)))
     }
 }
 
-fn prepare(plain: OwnedFd, settings: &Settings) -> Option<Plain> {
-    match Plain::new(plain) {
-        Ok(plain) => Some(plain),
-        Err(error) => {
-            let text = format!("couriertls: plain side: {}", reason(&error));
-            log(Level::Plain, format_args!("{}", settings.line(&text)));
-            None
-        }
-    }
-}
-
-/// The handshake is over: from here on nothing is opened.
+/// From here on nothing is opened; certificates of other hosts come through a socket.
 fn confine(report: &mut Report) {
+    // The C library reads the time zone's file when it first turns a time into a date, which checking a
+    // certificate does.
+    let _date = openssl::asn1::Asn1Time::days_from_now(0);
     if let Err(error) = sandbox::no_files() {
         report.debug(&format!("couriertls: {error}"));
     }
@@ -200,9 +188,11 @@ fn print_dump(dump: Option<OwnedFd>, session: &Session) -> Result<(), String> {
         .map_err(|error| format!("couriertls: -printx509: {}", reason(&error)))
 }
 
+/// `plain` is for the TLS process; the other end of it, if that is ours too, for this one.
 fn in_two_processes(
     options: &Options,
     connection: Connection,
+    (plain, other): (OwnedFd, Option<OwnedFd>),
     dump: Option<OwnedFd>,
     report: &mut Report,
 ) -> Result<ExitCode, String> {
@@ -210,14 +200,20 @@ fn in_two_processes(
     let failed = |what: &str, error: &io::Error| {
         settings.line(&format!("couriertls: {what}: {}", reason(error)))
     };
-    let (plain, other) = fd::socket_pair().map_err(|error| failed("socketpair", &error))?;
+    let wait = |child| {
+        nix::sys::wait::waitpid(child, None)
+            .map(|_status| ())
+            .map_err(|errno| failed("wait", &errno.into()))
+    };
+    let program = options.program.first().filter(|_| other.is_some());
     let (here, there) = UnixStream::pair().map_err(|error| failed("socketpair", &error))?;
     match process::fork().map_err(|error| failed("fork", &error))? {
         Fork::Child => {
-            // Forked again, so that the session never has a child that it does not know of.
-            let code = match process::fork() {
-                Ok(Fork::Parent(_)) => 0,
-                Ok(Fork::Child) => {
+            // Forked again before a program, so that the session never has a child that it does not know of.
+            let again = program.map(|_| process::fork()).transpose();
+            let code = match again {
+                Ok(Some(Fork::Parent(_))) => 0,
+                Ok(None | Some(Fork::Child)) => {
                     drop((here, other));
                     tls_process(connection, plain, dump, there, report);
                     0
@@ -231,22 +227,28 @@ fn in_two_processes(
         }
         Fork::Parent(child) => {
             drop((connection, plain, dump, there));
-            nix::sys::wait::waitpid(child, None).map_err(|errno| failed("wait", &errno.into()))?;
+            if program.is_some() {
+                wait(child)?;
+            }
             let Some(variables) = answer_until_connected(&settings, here) else {
                 return Ok(ExitCode::FAILURE);
             };
             report.succeeded();
-            if options.program.is_empty() {
-                pump::copy(other)
-                    .map_err(|error| settings.line(&format!("couriertls: {}", reason(&error))))?;
-                return Ok(ExitCode::SUCCESS);
+            match (other, program) {
+                (Some(other), Some(program)) => {
+                    let error = become_program(options, &variables, &other);
+                    Err(format!("{}: {}", program.to_string_lossy(), reason(&error)))
+                }
+                (other, _) => {
+                    if let Some(other) = other {
+                        pump::copy(other).map_err(|error| {
+                            settings.line(&format!("couriertls: {}", reason(&error)))
+                        })?;
+                    }
+                    wait(child)?;
+                    Ok(ExitCode::SUCCESS)
+                }
             }
-            let error = become_program(options, &variables, &other);
-            let name = options
-                .program
-                .first()
-                .map(|name| name.to_string_lossy().into_owned());
-            Err(format!("{}: {}", name.unwrap_or_default(), reason(&error)))
         }
     }
 }
@@ -272,15 +274,14 @@ fn tls_process(
             .is_some_and(|mut control| message.send(&mut control).is_ok())
     };
     let serve = || -> Result<(), String> {
-        let session = connection.shake_hands(Arc::new(lookup), report)?;
-        let Some((session, plain)) = session.zip(prepare(plain, &settings)) else {
+        let Some((session, plain)) = connection.shake_hands(plain, Arc::new(lookup), report)?
+        else {
             tell(&Message::Failed);
             return Ok(());
         };
         print_dump(dump, &session)?;
         if tell(&Message::Connected(session.peer.environment())) {
             report.succeeded();
-            confine(report);
             session.relay(plain, &settings, report);
         }
         Ok(())
@@ -319,8 +320,11 @@ fn answer_until_connected(
                 );
                 return None;
             }
-            // The TLS process is gone; it has said why.
-            Err(_gone) => return None,
+            Err(_gone) => {
+                let text = settings.line("couriertls: the TLS process has ended");
+                log(Level::Err, format_args!("{text}"));
+                return None;
+            }
         }
     }
 }

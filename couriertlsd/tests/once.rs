@@ -37,6 +37,48 @@ fn a_program_gets_clear_text_its_variables_and_no_other_descriptors() {
     assert_eq!(outcome(child), (String::new(), true));
 }
 
+/// Status files of the processes of this test's couriertlsd.
+fn statuses(setup: &Setup) -> Vec<String> {
+    let mark = setup.certificate().to_string_lossy().into_owned();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| {
+            let file = |name: &str| entry.path().join(name);
+            let name = std::fs::read_to_string(file("comm")).ok()?;
+            let environment = std::fs::read(file("environ")).ok()?;
+            let ours = String::from_utf8_lossy(&environment).contains(&mark);
+            (name == "couriertlsd\n" && ours)
+                .then(|| std::fs::read_to_string(file("status")).ok())
+                .flatten()
+        })
+        .collect()
+}
+
+#[test]
+fn the_process_that_faces_the_peer_is_confined_before_the_handshake() {
+    let setup = Setup::new();
+    let user = ["-user=daemon"];
+    let mut arguments = user.to_vec();
+    arguments.extend(ECHO);
+    let (socket, child) = setup.once(&arguments);
+    // Not a dumpable process: only root can look at it.
+    if nix::unistd::geteuid().is_root() {
+        support::eventually("a confined process", || {
+            statuses(&setup)
+                .iter()
+                .any(|status| status.contains("\nSeccomp:\t2\n") && !status.contains("\nUid:\t0\t"))
+        });
+    } else {
+        support::skip("only root can see how a process is confined");
+    }
+    let mut stream = connect(client(), "localhost", socket).unwrap();
+    stream.write_all(b"x\n").unwrap();
+    rest(&mut stream);
+    drop(stream);
+    assert!(outcome(child).1);
+}
+
 #[test]
 fn much_data_comes_through_both_ways() {
     let setup = Setup::new();
