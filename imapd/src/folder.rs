@@ -1,9 +1,9 @@
 //! The one way from a mailbox name on the wire to a folder. Whoever asks says what for, that is with which right and
 //! for which command; what does not exist and what the user has no rights on at all get the same answer, so that names
-//! cannot be probed. Folders of others will be found here, too: a [`Place`] says in which maildir a name is.
+//! cannot be probed. A [`Place`] says in which maildir a name is: the user's own, or below `#shared.` somebody else's.
 
 use courier::maildir::{
-    Acl, Error, ErrorKind, Folder, FolderName, Maildir, NameError, Right, Rights,
+    Acl, Error, ErrorKind, Folder, FolderName, Maildir, NameError, Options, Right, Rights,
 };
 use courier::sys::log::{Level, log};
 use courier::text::mutf7;
@@ -13,6 +13,9 @@ use crate::session::Session;
 
 /// With one of these rights a user may know that a mailbox exists (RFC 4314 section 4, MYRIGHTS).
 pub const KNOWING: &[u8] = b"lricxea";
+
+/// What the names of other accounts' folders begin with.
+pub const SHARED: &[u8] = b"#shared.";
 
 /// A mailbox name that cannot name anything of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,35 @@ pub struct Place {
     pub name: FolderName,
     /// The maildir is the user's own.
     pub own: bool,
+    /// The login name of the maildir's owner.
+    pub owner: Vec<u8>,
+    /// The full name of the maildir's INBOX.
+    root: Vec<u8>,
+}
+
+impl Place {
+    /// The full name, as on disk: `INBOX.a`, `#shared.bob.a`.
+    pub fn full(&self) -> Vec<u8> {
+        if self.name.is_inbox() {
+            self.root.clone()
+        } else {
+            [&self.root, &b"."[..], self.name.as_bytes()].concat()
+        }
+    }
+
+    /// Another name in the same maildir.
+    #[must_use]
+    pub fn at(&self, name: FolderName) -> Self {
+        Self {
+            name,
+            ..self.clone()
+        }
+    }
+
+    /// True if both are in one maildir.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.root == other.root
+    }
 }
 
 /// A folder with what the user may do there.
@@ -46,25 +78,55 @@ impl Session {
     /// # Errors
     /// [`BadName`]: wrong encoding, a `/`, an empty component, or outside INBOX.
     pub fn place(&self, wire: &[u8]) -> Result<Place, BadName> {
-        let name = self.decode_name(wire)?;
-        let name = FolderName::from_full(name.as_bytes()).map_err(|error| {
-            // Each means the same to the client.
-            let (NameError::EmptyComponent
-            | NameError::ForbiddenByte
-            | NameError::TooLong
-            | NameError::NotInbox) = error;
-            BadName
-        })?;
-        Ok(self.own_place(name))
+        self.place_of(self.decode_name(wire)?.as_bytes())
     }
 
-    /// A folder of the user's own.
-    pub fn own_place(&self, name: FolderName) -> Place {
-        Place {
-            maildir: self.maildir.clone(),
-            name,
-            own: true,
+    /// As [`Self::place`], for a full name as on disk.
+    ///
+    /// # Errors
+    /// [`BadName`]: as there; also for a name below `#shared.` that no account has.
+    pub fn place_of(&self, full: &[u8]) -> Result<Place, BadName> {
+        if let Some(name) = full.strip_prefix(SHARED) {
+            return self.shared_place(name);
         }
+        Ok(Place {
+            maildir: self.maildir.clone(),
+            name: FolderName::from_full(full).map_err(bad_name)?,
+            own: true,
+            owner: self.identity.user.clone(),
+            root: b"INBOX".to_vec(),
+        })
+    }
+
+    /// A name below `#shared.` (contract: shared-folders B2). The user's own account is not there, nor one whose maildir
+    /// cannot be opened.
+    fn shared_place(&self, name: &[u8]) -> Result<Place, BadName> {
+        let (node, account, rest) = self.shares.index().find(name).ok_or(BadName)?;
+        let options = Options {
+            quota: None,
+            ..self.maildir.options().clone()
+        };
+        let maildir = Maildir::open(&account.maildir, options).map_err(|error| {
+            if error.kind() != ErrorKind::NoSuchFolder {
+                self.log_error(&error);
+            }
+            BadName
+        })?;
+        if maildir.is_same(&self.maildir) {
+            return Err(BadName);
+        }
+        let name = if rest.is_empty() && name.len() == node.len() {
+            FolderName::inbox()
+        } else {
+            FolderName::new(rest).map_err(bad_name)?
+        };
+        Ok(Place {
+            maildir,
+            name,
+            own: false,
+            owner: account.name.clone(),
+            root: [SHARED, node].concat(),
+        })
     }
 
     /// A name or pattern from the wire in the form used on disk.
@@ -207,6 +269,15 @@ impl Session {
     pub fn log_error(&self, error: &Error) {
         log(Level::Err, format_args!("{}: {error}", self.account.name));
     }
+}
+
+/// Each means the same to the client.
+fn bad_name(error: NameError) -> BadName {
+    let (NameError::EmptyComponent
+    | NameError::ForbiddenByte
+    | NameError::TooLong
+    | NameError::NotInbox) = error;
+    BadName
 }
 
 /// The answer about a mailbox that does not exist, or is none of this user's business.

@@ -17,6 +17,7 @@ pub mod rights;
 pub mod section;
 pub mod session;
 pub mod settings;
+pub mod shares;
 pub mod startup;
 pub mod state;
 pub mod threading;

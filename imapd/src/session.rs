@@ -19,6 +19,7 @@ use crate::receive::{
 };
 use crate::reply::{Code, Reply, Status};
 use crate::settings::Settings;
+use crate::shares::Shares;
 use crate::startup::{self, Refusal};
 use crate::state::Selected;
 use crate::trace::Trace;
@@ -76,6 +77,8 @@ pub struct Session {
     pub account: Account,
     /// The account's mail.
     pub maildir: Maildir,
+    /// Whose folders there are besides.
+    pub shares: Shares,
     /// Whom access control lists mean by this user.
     pub identity: Identity,
     /// The selected mailbox.
@@ -149,7 +152,8 @@ fn start(
         }
     };
     let refused = |refusal| Stop::Refused(refusal, account.name.clone());
-    startup::enter(&settings, &account, &Settings::maildir(argument)).map_err(refused)?;
+    let shares =
+        startup::enter(&settings, &account, &Settings::maildir(argument)).map_err(refused)?;
     let mut options = Options::from_environment();
     options.acls = !settings.options.is_set("disableshared");
     let maildir = Maildir::open(Path::new("."), options).map_err(|error| {
@@ -196,7 +200,9 @@ fn start(
     }
     startup::check_options(&settings).map_err(refused)?;
     account.log_login(&settings.protocol);
-    Ok(Session::new(settings, account, maildir, input))
+    let mut session = Session::new(settings, account, maildir, input);
+    session.shares = shares;
+    Ok(session)
 }
 
 /// Tells the client why no session begins.
@@ -224,6 +230,7 @@ impl Session {
             out: Writer::memory(),
             input,
             identity: settings.identity(&account.name),
+            shares: Shares::default(),
             settings,
             account,
             maildir,

@@ -48,6 +48,10 @@ pub struct Settings {
     pub sandbox: Wanted,
     /// `IMAP_APPENDLIMIT`: octets of the largest message that APPEND takes; `None` for no limit.
     pub append_limit: Option<u64>,
+    /// `IMAP_SHAREDINDEXFILE`: the accounts below `#shared.`.
+    pub shared_index: Option<Vec<u8>>,
+    /// `IMAP_SHAREDMUNGENAMES`: their names with backslashes where others have blanks.
+    pub munge_shared_names: bool,
     /// `IMAP_CLIENT_WORKAROUNDS`: what long-dead clients need.
     pub client_workarounds: bool,
     /// `IMAPDEBUGFILE`: a file of the maildir that records the session if it exists.
@@ -92,6 +96,8 @@ impl Settings {
             outbox: filled("OUTBOX"),
             sandbox: Wanted::from_setting(bytes("IMAP_SANDBOX").as_deref()),
             append_limit: filled("IMAP_APPENDLIMIT").and_then(|value| append_limit(&value)),
+            shared_index: filled("IMAP_SHAREDINDEXFILE"),
+            munge_shared_names: on("IMAP_SHAREDMUNGENAMES"),
             client_workarounds: on("IMAP_CLIENT_WORKAROUNDS"),
             debug_file: filled("IMAPDEBUGFILE"),
             id_fields: number("IMAP_ID_FIELDS").unwrap_or(0),

@@ -17,6 +17,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::account::Account;
 use crate::settings::Settings;
+use crate::shares::Shares;
 
 /// Largest difference between our clock and the file server's.
 const MAX_SKEW: Duration = Duration::from_secs(30);
@@ -35,7 +36,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// [`Refusal`], to be told to the client.
-pub fn enter(settings: &Settings, account: &Account, maildir: &Path) -> Result<(), Refusal> {
+pub fn enter(settings: &Settings, account: &Account, maildir: &Path) -> Result<Shares, Refusal> {
     let open = fs::metadata(".").is_ok_and(|home| home.mode() & 0o1000 == 0);
     if !open {
         account.log_locked();
@@ -60,7 +61,9 @@ pub fn enter(settings: &Settings, account: &Account, maildir: &Path) -> Result<(
         ));
     }
     courier::login::hook::run(&account.name);
-    if courier::login::confine::session(&account.name, settings.sandbox, &[]).is_err() {
+    let shares = Shares::read(settings);
+    let more = shares.directories();
+    if courier::login::confine::session(&account.name, settings.sandbox, &more).is_err() {
         let text = "The session cannot be confined";
         return Err(Refusal::Fatal(format!("{text}: "), text.to_owned()));
     }
@@ -68,7 +71,7 @@ pub fn enter(settings: &Settings, account: &Account, maildir: &Path) -> Result<(
         let text = "Account's mailbox directory is not owned by the correct uid or gid";
         return Err(Refusal::Fatal(format!("{text}: "), text.to_owned()));
     }
-    Ok(())
+    Ok(shares)
 }
 
 /// Step 16: the file server's clock against ours. A probe that cannot be made tells nothing.

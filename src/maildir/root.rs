@@ -79,6 +79,14 @@ impl Maildir {
         self.root.dir.path()
     }
 
+    /// True if both are the same directory, whatever their paths.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let identity = |maildir: &Self| {
+            nix::sys::stat::fstat(&maildir.root.dir).map(|stat| (stat.st_dev, stat.st_ino))
+        };
+        matches!((identity(self), identity(other)), (Ok(a), Ok(b)) if a == b)
+    }
+
     /// Owner and group of the maildir (`IMAP_MAILBOX_SANITY_CHECK`, contract: maildir 1.2).
     ///
     /// # Errors

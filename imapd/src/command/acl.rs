@@ -111,11 +111,9 @@ fn change(
     let Some(modification) = Modification::parse(text) else {
         return Ok(unknown_rights());
     };
-    let changed = place
-        .maildir
-        .change_acl(&place.name, owner(session), |acl| {
-            modification.apply(acl, &identifier);
-        });
+    let changed = place.maildir.change_acl(&place.name, &place.owner, |acl| {
+        modification.apply(acl, &identifier);
+    });
     match changed {
         Ok(Ok(_)) => {}
         Ok(Err(_)) => {
@@ -131,7 +129,7 @@ fn change(
 pub fn list_rights(session: &mut Session, wire: &[u8], identifier: &[u8]) -> Executed {
     let place = attempt!(known(session, wire));
     attempt!(some_rights(session, &place));
-    let owner = owner(session);
+    let owner = place.owner.as_slice();
     let (required, optional): (&[u8], &[u8]) = if identifier == owner {
         (b"al", b"c d i p r s w")
     } else if identifier == b"-anyone" || identifier.strip_prefix(b"-") == Some(owner) {
@@ -235,16 +233,14 @@ fn change_one(
     {
         return Outcome::Invalid;
     }
-    let changed = place
-        .maildir
-        .change_acl(&place.name, owner(session), |acl| {
-            if replaces {
-                acl.clear();
-            }
-            for (identifier, modification) in modifications {
-                modification.apply(acl, identifier);
-            }
-        });
+    let changed = place.maildir.change_acl(&place.name, &place.owner, |acl| {
+        if replaces {
+            acl.clear();
+        }
+        for (identifier, modification) in modifications {
+            modification.apply(acl, identifier);
+        }
+    });
     match changed {
         Ok(Ok(acl)) => Outcome::Changed(place, acl),
         Ok(Err(minimum)) => Outcome::BelowMinimum(minimum),
@@ -306,11 +302,6 @@ fn some_rights(session: &Session, place: &Place) -> Result<Rights, Reply> {
     } else {
         Err(missing(None))
     }
-}
-
-/// The login name of the maildirs' owner: there are only the user's own.
-fn owner(session: &Session) -> &[u8] {
-    &session.identity.user
 }
 
 fn unknown_rights() -> Reply {

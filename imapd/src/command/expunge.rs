@@ -64,8 +64,8 @@ pub fn remove(session: &mut Session, set: Option<&SequenceSet>) -> Result<(), Re
     if deleted.is_empty() {
         return Ok(());
     }
-    let to_trash =
-        session.settings.expunge_to_trash && selected.folder.name() != &session.settings.trash;
+    let is_trash = selected.place.own && selected.folder.name() == &session.settings.trash;
+    let to_trash = session.settings.expunge_to_trash && !is_trash;
     let (kept_in_trash, removed) = if to_trash {
         let selected = session.selected()?;
         deleted.into_iter().partition(|&index| {

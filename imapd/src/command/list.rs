@@ -8,8 +8,9 @@ use courier::maildir::{Acl, AclReader, FolderName, Right};
 use courier::text::pattern::{Pattern, SEPARATOR};
 
 use super::status;
+use super::visible::{Wanted, may_see_full};
 use crate::attempt;
-use crate::folder::{KNOWING, Place};
+use crate::folder::{KNOWING, Place, SHARED};
 use crate::grammar::list::{Info, List};
 use crate::grammar::status::StatusItem;
 use crate::reply::Reply;
@@ -34,34 +35,41 @@ struct Line {
 /// LIST.
 pub fn list(session: &mut Session, list: &List) -> Executed {
     if !list.extended && list.patterns.iter().all(Vec::is_empty) {
-        session.out.put(b"* LIST (\\Noselect) \".\" \"\"\r\n");
+        let root: &[u8] = if list.reference.starts_with(SHARED) {
+            SHARED
+        } else {
+            b""
+        };
+        session.out.put(b"* LIST (\\Noselect) \".\" ");
+        session.out.string(root, session.utf8);
+        session.out.end_line();
         return Ok(Reply::ok("LIST completed"));
     }
-    let patterns = patterns(session, list);
+    let wanted = Wanted::new(session, list);
+    let patterns = &wanted.patterns;
     let maildir = session.maildir.clone();
     let mut reader = AclReader::new(&maildir);
-    let existing = attempt!(visible(session, &mut reader));
+    let existing = attempt!(wanted.existing(session, &mut reader));
     let subscribed = if list.subscribed || list.return_subscribed {
-        attempt!(subscriptions(session))
+        attempt!(wanted.subscribed(session))
     } else {
         BTreeSet::new()
     };
     let mut lines = if list.subscribed {
-        let mut lines = listing(&subscribed, &patterns, false);
+        let mut lines = listing(&subscribed, patterns, false);
         if !list.recursive {
             lines.retain(|line| line.exists);
         }
         for line in &mut lines {
             line.subscribed = line.exists;
-            line.child_subscribed = list.recursive
-                && below(&subscribed, &line.name)
-                    .any(|name| !patterns.iter().any(|pattern| pattern.matches(name)));
+            line.child_subscribed =
+                list.recursive && below(&subscribed, &line.name).any(|name| !wanted.matches(name));
             line.exists = existing.contains(&line.name);
             line.children = has_children(&existing, &line.name);
         }
         lines
     } else {
-        let mut lines = listing(&existing, &patterns, true);
+        let mut lines = listing(&existing, patterns, true);
         for line in &mut lines {
             line.subscribed = subscribed.contains(&line.name);
         }
@@ -103,45 +111,21 @@ fn put_status(session: &mut Session, name: &[u8], items: &[StatusItem]) {
     }
 }
 
-/// The full names of the user's own folders that they may see.
-fn visible(session: &Session, reader: &mut AclReader<'_>) -> Result<BTreeSet<Vec<u8>>, Reply> {
-    let folders = session
-        .maildir
-        .folders()
-        .map_err(|error| session.failed(&error))?;
-    Ok(folders
-        .into_iter()
-        .filter(|folder| folder.selectable && may_see(session, reader, &folder.name))
-        .map(|folder| folder.name.to_full())
-        .collect())
-}
-
-/// Whether the user may see a name of their own. One whose list cannot be read stays out of sight, with a log line.
-fn may_see(session: &Session, reader: &mut AclReader<'_>, name: &FolderName) -> bool {
-    match reader.acl(name) {
-        Ok(acl) => session.rights_by(&acl, true).has(Right::Lookup),
-        Err(error) => {
-            session.log_error(&error);
-            false
-        }
-    }
-}
-
 /// The visible mailboxes that match any of `patterns`, in wire form.
 ///
 /// # Errors
 /// The reply of the command: they cannot be listed.
 pub fn matching(session: &Session, patterns: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Reply> {
     let maildir = session.maildir.clone();
-    let existing = visible(session, &mut AclReader::new(&maildir))?;
     let list = List {
         patterns: patterns.to_vec(),
         ..List::default()
     };
-    let patterns = self::patterns(session, &list);
+    let wanted = Wanted::new(session, &list);
+    let existing = wanted.existing(session, &mut AclReader::new(&maildir))?;
     Ok(existing
         .iter()
-        .filter(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+        .filter(|name| wanted.matches(name))
         .filter_map(|name| session.encode_name(name))
         .collect())
 }
@@ -161,7 +145,7 @@ pub fn put_changed(
         .has_children(&place.name)
         .map_err(|error| session.failed(&error))?;
     let line = Line {
-        name: place.name.to_full(),
+        name: place.full(),
         exists: place.maildir.exists(&place.name),
         children,
         ..Line::default()
@@ -181,11 +165,17 @@ fn info(session: &Session, reader: &mut AclReader<'_>, wanted: Info, line: &Line
     if wanted.is_empty() {
         return Vec::new();
     }
-    let Ok(name) = FolderName::from_full(&line.name) else {
+    // A name above accounts has no list.
+    let Ok(place) = session.place_of(&line.name) else {
         return Vec::new();
     };
-    match reader.acl(&name) {
-        Ok(acl) => info_of(session, &acl, true, wanted),
+    let acl = if place.own {
+        reader.acl(&place.name)
+    } else {
+        place.maildir.acl(&place.name)
+    };
+    match acl {
+        Ok(acl) => info_of(session, &acl, place.own, wanted),
         Err(error) => {
             session.log_error(&error);
             Vec::new()
@@ -247,14 +237,12 @@ fn special_uses(existing: &BTreeSet<Vec<u8>>, trash: &FolderName) -> Vec<(Vec<u8
 
 /// LSUB.
 pub fn lsub(session: &mut Session, list: &List) -> Executed {
-    let patterns = patterns(session, list);
-    let mut subscribed = attempt!(subscriptions(session));
+    let wanted = Wanted::new(session, list);
+    let mut subscribed = attempt!(wanted.subscribed(session));
     let maildir = session.maildir.clone();
     let mut reader = AclReader::new(&maildir);
-    subscribed.retain(|full| {
-        FolderName::from_full(full).is_ok_and(|name| may_see(session, &mut reader, &name))
-    });
-    for line in listing(&subscribed, &patterns, false) {
+    subscribed.retain(|full| may_see_full(session, &mut reader, full));
+    for line in listing(&subscribed, &wanted.patterns, false) {
         if let Some(name) = session.encode_name(&line.name) {
             put_line(session, b"LSUB", &line, &name, false, None, b"");
         }
@@ -269,49 +257,8 @@ fn is_marked(session: &Session, line: &Line) -> Option<bool> {
     if !line.exists || !(line.name == b"INBOX" || session.settings.check_all_folders) {
         return None;
     }
-    let name = FolderName::from_full(&line.name).ok()?;
-    session.maildir.folder(&name).ok()?.has_new().ok()
-}
-
-/// The subscribed names; those of shared folders, which are not served, aside.
-fn subscriptions(session: &Session) -> Result<BTreeSet<Vec<u8>>, Reply> {
-    let names = session
-        .maildir
-        .subscriptions()
-        .map_err(|error| session.failed(&error))?;
-    Ok(names
-        .iter()
-        .filter_map(|name| FolderName::from_full(name).ok())
-        .map(|name| name.to_full())
-        .collect())
-}
-
-/// The patterns with the reference before them. One that is no name of any mailbox matches nothing.
-fn patterns(session: &Session, list: &List) -> Vec<Pattern> {
-    let strip = |name: &str| name.strip_suffix('.').unwrap_or(name).to_owned();
-    let Ok(reference) = session.decode_name(&list.reference) else {
-        return Vec::new();
-    };
-    let reference = strip(&reference);
-    list.patterns
-        .iter()
-        .filter_map(|pattern| session.decode_name(pattern).ok())
-        .map(|pattern| {
-            let pattern = strip(&pattern);
-            let mut full = match (reference.is_empty(), pattern.is_empty()) {
-                (true, _) => pattern,
-                (false, true) => reference.clone(),
-                (false, false) => format!("{reference}.{pattern}"),
-            };
-            // INBOX counts in any case.
-            if let Some(inbox) = full.get_mut(..5) {
-                if inbox.eq_ignore_ascii_case("INBOX") {
-                    inbox.make_ascii_uppercase();
-                }
-            }
-            Pattern::new(full.as_bytes())
-        })
-        .collect()
+    let place = session.place_of(&line.name).ok()?;
+    place.maildir.folder(&place.name).ok()?.has_new().ok()
 }
 
 /// The lines for `names` and the names above them that match a pattern, sorted. With `all_parents` every matching

@@ -3,7 +3,7 @@
 use courier::maildir::{ErrorKind, FolderName, Keep, Mode, Right};
 
 use crate::attempt;
-use crate::folder::{BadName, Place, missing};
+use crate::folder::{BadName, Place, SHARED, missing};
 use crate::reply::{Code, Reply};
 use crate::session::{Executed, Session};
 
@@ -49,12 +49,9 @@ pub fn create(session: &mut Session, wire: &[u8]) -> Executed {
 
 /// The right to make folders is needed on the name above the new one.
 fn may_create(session: &Session, place: &Place, command: &str) -> Result<(), Reply> {
-    let above = Place {
-        name: place.name.parent().unwrap_or_default(),
-        ..place.clone()
-    };
-    let wire = session.encode_name(&above.name.to_full());
-    let wire = wire.unwrap_or_else(|| above.name.to_full());
+    let above = place.at(place.name.parent().unwrap_or_default());
+    let wire = session.encode_name(&above.full());
+    let wire = wire.unwrap_or_else(|| above.full());
     session
         .require(&above, Right::Create, command, &wire)
         .map(|_| ())
@@ -95,8 +92,14 @@ pub fn rename(session: &mut Session, from: &[u8], to: &[u8]) -> Executed {
     }
     attempt!(session.require(&source, Right::Delete, "RENAME", from_wire));
     attempt!(may_create(session, &target, "RENAME"));
+    if !source.is_beside(&target) {
+        return Ok(Reply::no("Cannot move a folder to a different account.").with(Code::Cannot));
+    }
     if from.is_inbox() {
-        return rename_inbox(session, to);
+        if source.own {
+            return rename_inbox(session, to);
+        }
+        return Ok(Reply::no("INBOX rename not implemented.").with(Code::Cannot));
     }
     let trash = &session.settings.trash;
     if from == trash || to == trash {
@@ -105,7 +108,8 @@ pub fn rename(session: &mut Session, from: &[u8], to: &[u8]) -> Executed {
     let open = session
         .selected
         .as_ref()
-        .map(|selected| selected.folder.name());
+        .filter(|selected| selected.place.is_beside(&source))
+        .map(|selected| &selected.place.name);
     if open.is_some_and(|open| open == from || open.is_below(from)) {
         return Ok(Reply::no("Can't RENAME the currently-open folder").with(Code::Cannot));
     }
@@ -152,11 +156,11 @@ pub fn subscribe(session: &mut Session, wire: &[u8]) -> Executed {
     if directory {
         return Ok(Reply::ok("Folder directory subscribe punted."));
     }
-    let name = attempt!(session.place(wire).map_err(|BadName| invalid())).name;
+    let place = attempt!(session.place(wire).map_err(|BadName| invalid()));
     attempt!(
         session
             .maildir
-            .subscribe(&name.to_full())
+            .subscribe(&place.full())
             .map_err(|error| session.failed(&error))
     );
     Ok(Reply::ok("Folder subscribed."))
@@ -168,11 +172,18 @@ pub fn unsubscribe(session: &mut Session, wire: &[u8]) -> Executed {
     if directory {
         return Ok(Reply::ok("Folder directory unsubscribe punted."));
     }
-    let name = attempt!(session.place(wire).map_err(|BadName| invalid())).name;
+    let name = match session.place(wire) {
+        Ok(place) => place.full(),
+        // Of an account that is not shared any more.
+        Err(BadName) => match session.decode_name(wire) {
+            Ok(name) if name.as_bytes().starts_with(SHARED) => name.into_bytes(),
+            _ => return Ok(invalid()),
+        },
+    };
     attempt!(
         session
             .maildir
-            .unsubscribe(&name.to_full())
+            .unsubscribe(&name)
             .map_err(|error| session.failed(&error))
     );
     Ok(Reply::ok("Folder unsubscribed."))
@@ -183,7 +194,7 @@ fn is_selected(session: &Session, place: &Place) -> bool {
         return false;
     };
     // Two names may be one directory: a folder can be a symbolic link.
-    *selected.folder.name() == place.name
+    selected.place.full() == place.full()
         || place
             .maildir
             .folder(&place.name)

@@ -21,6 +21,7 @@ pub mod store;
 pub mod thread;
 pub mod transfer;
 pub mod trash;
+mod visible;
 
 use std::time::Duration;
 
