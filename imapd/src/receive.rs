@@ -424,6 +424,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn half_an_hour_of_silence_is_allowed() {
+        // RFC 3501 section 5.4. Each wait for a command begins with all of it.
+        assert!(COMMAND_TIMEOUT >= Duration::from_secs(30 * 60));
+        assert!(QUIET < COMMAND_TIMEOUT);
+    }
+
+    #[test]
     fn announcements() {
         let literal = |size, synchronising| {
             Some(Literal {
