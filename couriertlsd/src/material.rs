@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use courier::sys::log::reason;
+use courier::sys::log::{Level, log, reason};
 use openssl::dh::Dh;
 use openssl::pkey::{PKey, Params, Private};
 use openssl::x509::X509;
@@ -154,8 +154,7 @@ impl Material {
             return Err(MaterialError::Mismatch(key_path.to_owned()));
         }
         let dh = dh
-            .and_then(|path| read_limited(path).ok())
-            .and_then(|dh_pem| Dh::params_from_pem(&dh_pem).ok())
+            .and_then(parameters)
             .or_else(|| Dh::params_from_pem(&pem).ok());
         Ok(Self {
             chain,
@@ -163,6 +162,26 @@ impl Material {
             dh,
             path: certificate.to_owned(),
         })
+    }
+}
+
+/// The parameters in `path`. That there is no such file is usual; that it cannot be used is said.
+fn parameters(path: &Path) -> Option<Dh<Params>> {
+    let complain = |why: &str| {
+        log(
+            Level::Warning,
+            format_args!("couriertls: TLS_DHPARAMS: {}: {why}", path.display()),
+        );
+    };
+    match read_limited(path) {
+        Ok(pem) => Dh::params_from_pem(&pem)
+            .inspect_err(|_malformed| complain("no Diffie-Hellman parameters"))
+            .ok(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            complain(&reason(&error));
+            None
+        }
     }
 }
 

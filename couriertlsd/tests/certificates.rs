@@ -184,10 +184,12 @@ fn diffie_hellman_parameters_come_from_the_file_or_fit_the_key() {
         stream.write_all(b"x\n").unwrap();
         rest(&mut stream);
         drop(stream);
-        assert!(outcome(child).1);
-        key.bits()
+        let (log, success) = outcome(child);
+        assert!(success);
+        (key.bits(), log)
     };
-    assert_eq!(bits(&setup), 2048);
+    let silent = String::new();
+    assert_eq!(bits(&setup), (2048, silent.clone()));
     let parameters = setup.directory.path().join("dhparams.pem");
     // The 3072-bit prime of RFC 3526, generator 2.
     let prime = openssl::bn::BigNum::get_rfc3526_prime_3072().unwrap();
@@ -195,9 +197,17 @@ fn diffie_hellman_parameters_come_from_the_file_or_fit_the_key() {
     let dh = Dh::from_pqg(prime, None, generator).unwrap();
     std::fs::write(&parameters, dh.params_to_pem().unwrap()).unwrap();
     setup.set("TLS_DHPARAMS", &parameters.to_string_lossy());
-    assert_eq!(bits(&setup), 3072);
+    assert_eq!(bits(&setup), (3072, silent.clone()));
     std::fs::write(&parameters, "rubbish").unwrap();
-    assert_eq!(bits(&setup), 2048);
+    let (number, log) = bits(&setup);
+    assert_eq!(number, 2048);
+    assert!(
+        log.starts_with("WARN: couriertls: TLS_DHPARAMS: /")
+            && log.ends_with("dhparams.pem: no Diffie-Hellman parameters\n"),
+        "{log}"
+    );
+    std::fs::remove_file(&parameters).unwrap();
+    assert_eq!(bits(&setup), (2048, silent));
 }
 
 fn authority(name: &str) -> Identity {
