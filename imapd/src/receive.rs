@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use courier::sys::{fd, heap};
+use courier::sys::{fd, find, heap};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal};
@@ -153,7 +153,7 @@ impl Input {
         let from = command.len();
         loop {
             let unread = self.unread();
-            let end = memchr::memchr(b'\n', unread);
+            let end = find::byte(b'\n', unread);
             let piece = unread.get(..end.unwrap_or(unread.len())).unwrap_or(unread);
             quotes.see(piece);
             if !dropping && command.len().saturating_add(piece.len()) <= MAX_COMMAND {
@@ -367,7 +367,7 @@ impl Quotes {
             rest = rest.get(1..).unwrap_or_default();
             self.escaped = false;
         }
-        while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        while let Some(at) = find::either(*b"\"\\", rest) {
             let quote = rest.get(at) == Some(&b'"');
             rest = rest.get(at.saturating_add(1)..).unwrap_or_default();
             if quote {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use courier::sys::fd;
+use courier::sys::{fd, find};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::MsgFlags;
@@ -87,7 +87,7 @@ impl<'a> Input<'a> {
         let mut searched = 0_usize;
         loop {
             let pending = self.buffer.get(self.taken..).unwrap_or_default();
-            let end = memchr::memchr(b'\n', pending.get(searched..).unwrap_or_default())
+            let end = find::byte(b'\n', pending.get(searched..).unwrap_or_default())
                 .map(|end| end.saturating_add(searched).saturating_add(1));
             if let Some(length) = end {
                 let line = pending.get(..length).unwrap_or_default().to_vec();

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::MsgFlags;
 
-use crate::sys::fd;
+use crate::sys::{fd, find};
 
 /// Why no more can be read from the peer or written to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,7 +228,7 @@ impl<'a> Peer<'a> {
                 Err(_) => return Err(Gone::Peer),
             };
             let seen = space.get(..count).unwrap_or_default();
-            let end = stop.and_then(|stop| memchr::memchr(stop, seen));
+            let end = stop.and_then(|stop| find::byte(stop, seen));
             let taken = end.map_or(count, |end| end.saturating_add(1));
             if self.is_socket && stop.is_some() {
                 let space = piece.get_mut(..taken).unwrap_or_default();

@@ -53,7 +53,7 @@ impl FolderName {
         if name.len() > 254 {
             return Err(NameError::TooLong);
         }
-        if memchr::memchr2(b'/', 0, name).is_some() {
+        if name.iter().any(|byte| matches!(byte, b'/' | 0)) {
             return Err(NameError::ForbiddenByte);
         }
         if name.split(|byte| *byte == b'.').any(<[u8]>::is_empty) {
@@ -116,7 +116,7 @@ impl FolderName {
         if self.is_inbox() {
             return None;
         }
-        let end = memchr::memrchr(b'.', &self.0).unwrap_or(0);
+        let end = self.0.iter().rposition(|&byte| byte == b'.').unwrap_or(0);
         self.0.get(..end).map(|parent| Self(parent.into()))
     }
 

@@ -4,6 +4,7 @@ pub mod confine;
 pub mod dir;
 pub mod endpoint;
 pub mod fd;
+pub mod find;
 pub mod fresh;
 pub mod heap;
 pub mod iconv;

@@ -31,7 +31,7 @@ fn rules_of(rules: &[u8], trash: &FolderName) -> Vec<(FolderName, u32)> {
     rules
         .split(|&byte| byte == b',')
         .filter_map(|entry| {
-            let colon = memchr::memrchr(b':', entry)?;
+            let colon = entry.iter().rposition(|&byte| byte == b':')?;
             let name = FolderName::new(entry.get(..colon)?.trim_ascii()).ok()?;
             Some((name, days(entry.get(colon.saturating_add(1)..)?)))
         })

@@ -117,7 +117,7 @@ pub fn command_word(bytes: &[u8]) -> &[u8] {
 /// an answer a client sends its bytes after any `{n+}`.
 pub fn announced(bytes: &[u8]) -> Option<Literal> {
     let line = without_line_end(bytes);
-    let start = memchr::memrchr(b'{', line)?;
+    let start = line.iter().rposition(|&byte| byte == b'{')?;
     let (literal, rest) = announcement(line.get(start..)?)?;
     rest.is_empty().then_some(literal)
 }
