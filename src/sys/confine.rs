@@ -138,18 +138,8 @@ pub fn hide() -> Result<(), SandboxError> {
 ))]
 mod filter {
     use super::SandboxError;
-    use nix::errno::Errno;
+    use crate::sys::filter::{Policy, Program, Verdict};
 
-    /// AUDIT_ARCH of this program: a call by another convention has other numbers.
-    const ARCHITECTURE: u32 = if cfg!(target_arch = "x86_64") {
-        0xc000_003e
-    } else if cfg!(target_arch = "aarch64") {
-        0xc000_00b7
-    } else {
-        0xc000_00f3
-    };
-
-    /// Fewer than 200: jumps in the filter are at most 255 long.
     const DENIED: &[libc::c_long] = &[
         libc::SYS_execve,
         libc::SYS_execveat,
@@ -221,79 +211,26 @@ mod filter {
         libc::SYS_syslog,
     ];
 
-    // Offsets in `struct seccomp_data`.
-    const NUMBER: u32 = 0;
-    const ARCH: u32 = 4;
-    /// The low half of the second argument.
-    const SECOND: u32 = 24;
-
-    // Instructions: load a word; jump if equal, if at least; return.
-    const LOAD: u16 = 0x20;
-    const IF_EQUAL: u16 = 0x15;
-    const IF_AT_LEAST: u16 = 0x35;
-    const RETURN: u16 = 0x06;
-
-    /// System calls of the x32 convention have this bit.
-    const OTHER_CONVENTION: u32 = 0x4000_0000;
-
-    fn program() -> Vec<libc::sock_filter> {
-        // Behind the list: three instructions about kill, then ALLOW, then DENY.
-        let to_deny =
-            |at: usize, length: usize| u8::try_from(length - 1 - at - 1).unwrap_or(u8::MAX);
-        let length = 4 + DENIED.len() + 5;
-        let mut program = Vec::with_capacity(length);
-        let mut push = |code: u16, jt: u8, jf: u8, k: u32| {
-            program.push(libc::sock_filter { code, jt, jf, k });
-        };
-        push(LOAD, 0, 0, ARCH);
-        push(IF_EQUAL, 0, to_deny(1, length), ARCHITECTURE);
-        push(LOAD, 0, 0, NUMBER);
-        push(IF_AT_LEAST, to_deny(3, length), 0, OTHER_CONVENTION);
-        for (index, &number) in DENIED.iter().enumerate() {
-            let number = u32::try_from(number).unwrap_or(u32::MAX);
-            push(IF_EQUAL, to_deny(4 + index, length), 0, number);
-        }
-        let kill = u32::try_from(libc::SYS_kill).unwrap_or(u32::MAX);
-        push(IF_EQUAL, 0, 2, kill);
-        push(LOAD, 0, 0, SECOND);
-        push(IF_EQUAL, 0, 1, 0);
-        push(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW);
-        let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
-        push(RETURN, 0, 0, refuse);
-        program
-    }
-
     pub(super) fn install() -> Result<(), SandboxError> {
-        nix::sys::prctl::set_no_new_privs()
-            .map_err(|errno| SandboxError::Call("PR_SET_NO_NEW_PRIVS", errno.into()))?;
-        let mut program = program();
-        let length = libc::c_ushort::try_from(program.len()).unwrap_or(0);
-        let filter = libc::sock_fprog {
-            len: length,
-            filter: program.as_mut_ptr(),
+        let named: Vec<(libc::c_long, Verdict)> = DENIED
+            .iter()
+            .map(|&call| (call, Verdict::Refuse))
+            .chain([(libc::SYS_kill, Verdict::Presence)])
+            .collect();
+        let policy = Policy {
+            named: &named,
+            others: Verdict::Allow,
+            foreign: Verdict::Refuse,
+            // Before Linux 5.16 a filter turns speculation off for the whole process unless told not to.
+            flags: libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
         };
-        // Before Linux 5.16 a filter turns speculation off for the whole process unless told not to.
-        let mut flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-        loop {
-            // SAFETY: `filter` and the program it points to live across the call, and `len` is its length.
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_seccomp,
-                    libc::SECCOMP_SET_MODE_FILTER,
-                    flags,
-                    &raw const filter,
-                )
-            };
-            match Errno::result(result) {
-                Err(Errno::EINVAL) if flags != 0 => flags = 0,
-                Err(Errno::ENOSYS | Errno::EINVAL) => {
-                    let why = "this kernel has no seccomp filters".to_owned();
-                    return Err(SandboxError::Unsupported(why));
-                }
-                Err(errno) => return Err(SandboxError::Call("seccomp", errno.into())),
-                Ok(_) => return Ok(()),
+        let installed = Program::new(&policy).and_then(|program| program.install());
+        installed.map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOSYS | libc::EINVAL) => {
+                SandboxError::Unsupported("this kernel has no seccomp filters".to_owned())
             }
-        }
+            _ => SandboxError::Call("seccomp", error),
+        })
     }
 }
 

@@ -4,6 +4,15 @@ pub mod confine;
 pub mod dir;
 pub mod endpoint;
 pub mod fd;
+#[cfg(all(
+    target_endian = "little",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
+))]
+mod filter;
 pub mod find;
 pub mod fresh;
 pub mod heap;

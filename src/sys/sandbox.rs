@@ -139,11 +139,9 @@ impl RelayFilter {
 ))]
 mod filter {
     use super::SandboxError;
-    use seccompiler::{
-        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-        SeccompRule,
-    };
-    use std::collections::BTreeMap;
+    use crate::sys::filter::{Policy, Verdict};
+
+    pub(super) use crate::sys::filter::Program;
 
     /// The system calls behind recv, send, read, write, poll, Instant, the allocator and `_exit`.
     const ALWAYS: &[libc::c_long] = &[
@@ -169,42 +167,25 @@ mod filter {
         libc::SYS_exit_group,
     ];
 
-    fn program(also: &[libc::c_long]) -> Result<BpfProgram, seccompiler::BackendError> {
-        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALWAYS
-            .iter()
-            .chain(also)
-            .map(|&call| (call, Vec::new()))
-            .collect();
-        // Memory only: not executable, no file behind it.
-        let condition = |argument, operator, value| {
-            SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
-        };
-        let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
-        let anonymous = u64::from(libc::MAP_ANONYMOUS.unsigned_abs());
-        rules.insert(
-            libc::SYS_mmap,
-            vec![SeccompRule::new(vec![
-                condition(2, SeccompCmpOp::MaskedEq(executable), 0)?,
-                condition(3, SeccompCmpOp::MaskedEq(anonymous), anonymous)?,
-            ])?],
-        );
-        SeccompFilter::new(
-            rules,
-            SeccompAction::KillProcess,
-            SeccompAction::Allow,
-            std::env::consts::ARCH.try_into()?,
-        )?
-        .try_into()
-    }
-
-    pub(super) type Program = BpfProgram;
-
     pub(super) fn compile(also: &[libc::c_long]) -> Result<Program, SandboxError> {
-        program(also).map_err(|error| unsupported(&error.to_string()))
+        let calls = ALWAYS.iter().chain(also);
+        let named: Vec<(libc::c_long, Verdict)> = calls
+            .map(|&call| (call, Verdict::Allow))
+            .chain([(libc::SYS_mmap, Verdict::Memory)])
+            .collect();
+        Program::new(&Policy {
+            named: &named,
+            others: Verdict::Kill,
+            foreign: Verdict::Kill,
+            flags: 0,
+        })
+        .map_err(|error| unsupported(&error.to_string()))
     }
 
     pub(super) fn apply(program: &Program) -> Result<(), SandboxError> {
-        seccompiler::apply_filter(program).map_err(|error| unsupported(&error.to_string()))
+        program
+            .install()
+            .map_err(|error| unsupported(&error.to_string()))
     }
 
     fn unsupported(why: &str) -> SandboxError {
