@@ -1,16 +1,20 @@
-//! The child's part of a connection: access list, limits, environment, descriptors, exec (contract: couriertcpd
-//! 1.6). Everything that a peer or a name service can delay happens here and not in the parent.
+//! One connection: access list, limits, environment, descriptors, exec (contract: couriertcpd 1.6). Everything that a
+//! peer, a file or a name service can delay happens in a forked child. Where nothing can, the parent starts the
+//! program itself ([`at_once`], [`spawn`]).
 
 use std::io::Write;
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use courier::access::{Verdict, local_keys, remote_keys};
 use courier::sys::log::{Level, log};
 use courier::sys::{fd, process};
 use courier_dbm::Reader;
-use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::errno::Errno;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::unistd::Pid;
 
 use crate::environment::Environment;
 use crate::listen::IPV6;
@@ -134,11 +138,8 @@ fn prepare(
         }
     }
     check_limits(context, remote_address, &environment)?;
+    set_ends(&mut environment, ends);
     let mut set = |name: &str, value: &str| environment.set(name.as_bytes(), value.as_bytes());
-    set("TCPREMOTEIP", &shown(remote_address));
-    set("TCPREMOTEPORT", &ends.peer.port().to_string());
-    set("TCPLOCALIP", &shown(local_address));
-    set("TCPLOCALPORT", &ends.local.port().to_string());
     if through_proxy {
         let (address, port) = (shown(local_address), ends.local.port());
         set(
@@ -155,17 +156,54 @@ fn prepare(
             set("TCPLOCALHOST", &name);
         }
     }
-    for name in &service.drop {
-        if environment.get(name).is_some_and(|value| !value.is_empty()) {
-            let shown = shown(remote_address);
-            log(
-                Level::Warning,
-                format_args!("dropped blocked connection from {shown}"),
-            );
-            return Err(WITH_MESSAGE);
-        }
+    if is_dropped(service, &environment) {
+        let shown = shown(remote_address);
+        log(
+            Level::Warning,
+            format_args!("dropped blocked connection from {shown}"),
+        );
+        return Err(WITH_MESSAGE);
     }
     Ok(environment)
+}
+
+/// The environment of a connection that is served without asking or telling anybody: no access list, no proxy, no
+/// name to look up, and within its limits. The parent starts its program itself, without a fork, which copies a
+/// process only to throw it away. `None`: a forked child has to look closer.
+pub fn at_once(
+    context: &Context<'_>,
+    connection: &TcpStream,
+    peer: SocketAddr,
+) -> Option<Environment> {
+    let service = context.service;
+    if context.access.is_some() || context.proxied.is_some() || service.names {
+        return None;
+    }
+    let local = connection.local_addr().ok()?;
+    let mut environment = context.environment.clone();
+    if exceeded(context, mapped(peer.ip()), &environment).is_some()
+        || is_dropped(service, &environment)
+    {
+        return None;
+    }
+    set_ends(&mut environment, Ends { peer, local });
+    Some(environment)
+}
+
+fn set_ends(environment: &mut Environment, ends: Ends) {
+    let mut set = |name: &str, value: &str| environment.set(name.as_bytes(), value.as_bytes());
+    set("TCPREMOTEIP", &shown(mapped(ends.peer.ip())));
+    set("TCPREMOTEPORT", &ends.peer.port().to_string());
+    set("TCPLOCALIP", &shown(mapped(ends.local.ip())));
+    set("TCPLOCALPORT", &ends.local.port().to_string());
+}
+
+/// Whether one of the variables of `-drop` says that the connection is unwanted.
+fn is_dropped(service: &Service, environment: &Environment) -> bool {
+    service
+        .drop
+        .iter()
+        .any(|name| environment.get(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// Both ends of a connection.
@@ -257,11 +295,13 @@ fn apply_access(
     Ok(true)
 }
 
-fn check_limits(
-    context: &Context<'_>,
-    address: Ipv6Addr,
-    environment: &Environment,
-) -> Result<(), Refused> {
+/// A limit that a connection would pass.
+enum Limit {
+    Address,
+    Block,
+}
+
+fn exceeded(context: &Context<'_>, address: Ipv6Addr, environment: &Environment) -> Option<Limit> {
     let service = context.service;
     let per_address = environment
         .get(b"MAXCPERIP")
@@ -277,24 +317,36 @@ fn check_limits(
         ),
     };
     if from_address >= per_address {
-        let shown = shown(address);
-        log(
+        Some(Limit::Address)
+    } else if from_block >= service.max_per_block {
+        Some(Limit::Block)
+    } else {
+        None
+    }
+}
+
+fn check_limits(
+    context: &Context<'_>,
+    address: Ipv6Addr,
+    environment: &Environment,
+) -> Result<(), Refused> {
+    let shown = shown(address);
+    match exceeded(context, address, environment) {
+        None => return Ok(()),
+        Some(Limit::Address) => log(
             Level::Plain,
             format_args!("ALERT: Maximum connection limit reached for {shown}"),
-        );
-        return Err(WITH_MESSAGE);
-    }
-    if from_block >= service.max_per_block {
-        if context.page.once_in(cell::BLOCK, QUIET) {
-            let shown = shown(address);
-            log(
-                Level::Info,
-                format_args!("Maximum connection limit reached for the network of {shown}"),
-            );
+        ),
+        Some(Limit::Block) => {
+            if context.page.once_in(cell::BLOCK, QUIET) {
+                log(
+                    Level::Info,
+                    format_args!("Maximum connection limit reached for the network of {shown}"),
+                );
+            }
         }
-        return Err(WITH_MESSAGE);
     }
-    Ok(())
+    Err(WITH_MESSAGE)
 }
 
 /// An address as logs and variables show it.
@@ -305,16 +357,52 @@ pub fn shown(address: Ipv6Addr) -> String {
     }
 }
 
+/// Starts the program of a connection whose environment is known, from the parent. The C library does what [`exec`]
+/// does, in a child that shares the parent's memory until the program has begun.
+///
+/// # Errors
+/// As for fork(2) and execve(2).
+pub fn spawn(
+    service: &Service,
+    connection: &TcpStream,
+    environment: &Environment,
+) -> Result<Pid, Errno> {
+    let program = service.argv.first().ok_or(Errno::ENOENT)?;
+    let mut actions = PosixSpawnFileActions::init()?;
+    for &target in targets(service) {
+        actions.add_dup2(connection.as_raw_fd(), target)?;
+    }
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_flags(
+        PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
+    )?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    // Rust programs ignore it, and exec keeps that.
+    attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
+    posix_spawn(
+        program.as_c_str(),
+        &actions,
+        &attributes,
+        &service.argv,
+        environment.entries(),
+    )
+}
+
+/// The descriptors that the connection becomes.
+fn targets(service: &Service) -> &'static [i32] {
+    if matches!(service.stderr, Stderr::Socket) {
+        &[0, 1, 2]
+    } else {
+        &[0, 1]
+    }
+}
+
 /// The connection becomes descriptors 0 and 1 (and 2 with `-stderr=socket`); every other one is close-on-exec.
 /// Returns the exit status when the program cannot be started.
 fn exec(context: &Context<'_>, connection: &TcpStream, environment: &Environment) -> i32 {
     let service = context.service;
     let socket = connection.as_fd();
-    let mut targets = vec![0, 1];
-    if matches!(service.stderr, Stderr::Socket) {
-        targets.push(2);
-    }
-    for target in targets {
+    for &target in targets(service) {
         if let Err(error) = fd::duplicate_to(socket, target) {
             log(
                 Level::Plain,

@@ -1,5 +1,5 @@
-//! The parent: accepts, forks, reaps. Per connection it makes one accept, one fork and one close, reads no file,
-//! asks no name service and writes nothing to the peer, so no peer can hold it up.
+//! The parent: accepts, forks, reaps. Per connection it makes one accept, one fork or spawn and one close, reads no
+//! file, asks no name service and writes nothing to the peer, so no peer can hold it up.
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -364,6 +364,19 @@ impl Server {
             }
         };
         let slot = self.proxied.as_mut().and_then(SharedSlots::reserve);
+        let context = Context {
+            service: &self.service,
+            access,
+            slots: &self.slots,
+            environment: &self.environment,
+            page: &self.page,
+            proxied: self.proxied.as_ref().zip(slot),
+        };
+        if let Some(environment) = child::at_once(&context, &connection, peer) {
+            let started = child::spawn(&self.service, &connection, &environment);
+            drop(connection);
+            return self.spawned(started, peer);
+        }
         match fork() {
             Ok(Fork::Parent(pid)) => {
                 drop(connection);
@@ -372,23 +385,25 @@ impl Server {
                 }
                 self.started(pid, peer);
             }
-            Ok(Fork::Child) => child::run(
-                &Context {
-                    service: &self.service,
-                    access,
-                    slots: &self.slots,
-                    environment: &self.environment,
-                    page: &self.page,
-                    proxied: self.proxied.as_ref().zip(slot),
-                },
-                connection,
-                peer,
-            ),
+            Ok(Fork::Child) => child::run(&context, connection, peer),
             Err(error) => {
                 if let (Some(proxied), Some(slot)) = (&mut self.proxied, slot) {
                     proxied.give_back(slot);
                 }
                 self.exhausted("fork", &error);
+            }
+        }
+    }
+
+    /// What came of a program that was started without a fork.
+    fn spawned(&mut self, result: Result<Pid, Errno>, peer: SocketAddr) {
+        match result {
+            Ok(pid) => self.started(pid, peer),
+            Err(errno @ (Errno::EAGAIN | Errno::ENOMEM)) => self.exhausted("fork", &errno.into()),
+            Err(errno) => {
+                let program = self.service.argv.first().cloned().unwrap_or_default();
+                let program = program.to_string_lossy();
+                self.say(Level::Plain, format_args!("{program}: {}", errno.desc()));
             }
         }
     }
