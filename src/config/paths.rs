@@ -117,13 +117,16 @@ impl Paths {
     fn overridden_by(mut self, path: &Path) -> Result<Self, PathsError> {
         let io = |error| PathsError::Io(path.to_owned(), error);
         let mut file = std::fs::File::open(path).map_err(io)?;
-        let owner = file.metadata().map_err(io)?.uid();
+        let metadata = file.metadata().map_err(io)?;
+        let owner = metadata.uid();
         if owner != 0 && owner != nix::unistd::getuid().as_raw() {
             return Err(PathsError::Owner(path.to_owned()));
         }
-        let mut content = Vec::new();
+        let longest = 64 * 1024;
+        let expected = usize::try_from(metadata.len().min(longest)).unwrap_or(0);
+        let mut content = Vec::with_capacity(expected);
         file.by_ref()
-            .take(64 * 1024)
+            .take(longest)
             .read_to_end(&mut content)
             .map_err(io)?;
         for (index, line) in content.split(|&byte| byte == b'\n').enumerate() {

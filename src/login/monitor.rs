@@ -80,6 +80,7 @@ fn server(arguments: Vec<OsString>) -> Option<Server> {
 struct Monitor {
     server: Server,
     prepare: Prepare,
+    paths: Paths,
     environment: Environment,
     settings: Settings,
     client: Client,
@@ -115,7 +116,8 @@ impl Monitor {
         fd::close_from(3)?;
         let environment = Environment::of_connection(fd::stdin());
         let settings = Settings::read(protocol, &environment);
-        let mut client = Client::from_env(&Paths::load().map_err(io::Error::other)?);
+        let paths = Paths::load().map_err(io::Error::other)?;
+        let mut client = Client::from_env(&paths);
         client.remote = environment.get("TCPREMOTEIP").map(<[u8]>::to_vec);
         let ending = SigSet::from_iter([Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT]);
         // Blocked in the parser too, so that it does not end before the monitor has heard the signal.
@@ -125,11 +127,12 @@ impl Monitor {
             format_args!("Connection, {}", Place(&settings)),
         );
         let deadline = start + LOGIN_TIME;
-        let parser = Parser::start(&environment, &settings, prepare, true, deadline)?;
+        let parser = Parser::start(&paths, &environment, &settings, prepare, true, deadline)?;
         let signals = SignalFd::with_flags(&ending, SfdFlags::SFD_CLOEXEC)?;
         Ok(Self {
             server,
             prepare,
+            paths,
             environment,
             settings,
             client,
@@ -371,6 +374,7 @@ impl Monitor {
         self.settings = Settings::read(self.settings.protocol, &self.environment);
         self.challenge = None;
         self.parser = Parser::start(
+            &self.paths,
             &self.environment,
             &self.settings,
             self.prepare,

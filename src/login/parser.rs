@@ -156,17 +156,18 @@ pub fn send(channel: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Those of recv(2).
 pub fn receive(channel: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
-    let mut message = vec![0; MESSAGE_MAX];
-    loop {
-        match nix::sys::socket::recv(channel.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT) {
-            Ok(length) => {
-                message.truncate(length);
-                return Ok(message);
-            }
+    let receive = |space: &mut [u8], flags: MsgFlags| loop {
+        match nix::sys::socket::recv(channel.as_raw_fd(), space, flags | MsgFlags::MSG_DONTWAIT) {
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
+            result => return result,
         }
-    }
+    };
+    // Its length first: room for the longest one is five pages that nothing else needs.
+    let length = receive(&mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC)?;
+    let mut message = vec![0; length.min(MESSAGE_MAX)];
+    let length = receive(&mut message, MsgFlags::empty())?;
+    message.truncate(length);
+    Ok(message)
 }
 
 /// The monitor's handle on the parser.
@@ -184,6 +185,7 @@ impl Parser {
     /// # Errors
     /// Those of socketpair(2) and fork(2).
     pub fn start(
+        paths: &Paths,
         environment: &Environment,
         settings: &Settings,
         prepare: Prepare,
@@ -200,7 +202,7 @@ impl Parser {
             }),
             Fork::Child => {
                 let dialog = prepare(environment, settings);
-                if let Err(error) = confine(&theirs) {
+                if let Err(error) = confine(paths, &theirs) {
                     log(Level::Err, format_args!("cannot start the parser: {error}"));
                     exit_now(1)
                 }
@@ -245,11 +247,12 @@ impl Parser {
 }
 
 /// Gives up everything that conversation does not need.
-fn confine(channel: &OwnedFd) -> io::Result<()> {
+fn confine(paths: &Paths, channel: &OwnedFd) -> io::Result<()> {
     let first_unused = channel.as_raw_fd().unsigned_abs().saturating_add(1);
     fd::close_from(first_unused)?;
     if nix::unistd::geteuid().is_root() {
-        become_nobody()?;
+        // For good, as it makes sure of.
+        drop_privileges(&mail_user(paths)).map_err(io::Error::other)?;
     }
     let ceilings = Ceilings {
         descriptors: u64::from(first_unused),
@@ -260,12 +263,6 @@ fn confine(channel: &OwnedFd) -> io::Result<()> {
     if let Err(error) = sandbox::limit(ceilings).and_then(|()| sandbox::converse_only()) {
         log(Level::Warning, format_args!("sandbox: {error}"));
     }
-    Ok(())
-}
-
-fn become_nobody() -> io::Result<()> {
-    let paths = Paths::load().map_err(io::Error::other)?;
-    drop_privileges(&mail_user(&paths)).map_err(io::Error::other)?;
     Ok(())
 }
 
