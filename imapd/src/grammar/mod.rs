@@ -256,7 +256,8 @@ mod tests {
                 " ", "\"", "\\", "{3}\r\n", "{3+}\r\nabc", "~{1}\r\nx", "BODY[", "]", "<1.2>", "HEADER.FIELDS ",
                 "NOT ", "OR ", "FROM ", "x", "NIL", "RETURN ", "*", "%", "+FLAGS ", "\\Seen", "1-Jan-2020", ",", ":",
                 "4294967295", "99999999999999999999", "UTF8 (", "INBOX", "SORT ", "THREAD ", "REVERSE ", "SUBJECT ",
-                "REFERENCES ", "UTF-8 ", "$", "ALL ",
+                "REFERENCES ", "UTF-8 ", "$", "ALL ", "ACL STORE ", "ACL SET ", "SETACL ", "GETQUOTAROOT ", "SETQUOTA ",
+                "(ACL MYRIGHTS) ", "user=x ", "+lr ",
             ]), 0..40)
         ) {
             parse(words.concat().as_bytes()).ok();

@@ -1,9 +1,10 @@
 //! The files of access control lists (contract: shared-folders A1).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::list::{Acl, Minimum};
 use crate::maildir::error::{Error, ErrorKind, Result};
+use crate::maildir::filename::TmpName;
 use crate::maildir::files::{self, Dir};
 use crate::maildir::lock::Lock;
 use crate::maildir::name::FolderName;
@@ -22,6 +23,8 @@ const LIMIT: u64 = 1 << 20;
 pub struct AclReader<'a> {
     maildir: &'a Maildir,
     known: HashMap<FolderName, Acl>,
+    /// Names that have a list without being folders, once they have been looked for.
+    names: Option<HashSet<Vec<u8>>>,
 }
 
 impl<'a> AclReader<'a> {
@@ -30,6 +33,27 @@ impl<'a> AclReader<'a> {
         Self {
             maildir,
             known: HashMap::new(),
+            names: None,
+        }
+    }
+
+    /// The text of the list that a name has itself.
+    fn own(&mut self, name: &FolderName) -> Result<Option<Vec<u8>>> {
+        let root = &self.maildir.root.dir;
+        if name.is_inbox() {
+            return read(root, FILE);
+        }
+        if let Some(text) = read(root, &folder_file(name))? {
+            return Ok(Some(text));
+        }
+        let names = match &mut self.names {
+            Some(names) => names,
+            none => none.insert(hierarchy_names(root)?),
+        };
+        if names.contains(name.as_bytes()) {
+            read(root, &hierarchy_file(name))
+        } else {
+            Ok(None)
         }
     }
 
@@ -50,7 +74,8 @@ impl<'a> AclReader<'a> {
             if let Some(acl) = self.known.get(current) {
                 break acl.clone();
             }
-            if let Some(text) = own(self.maildir, current)? {
+            let current = current.clone();
+            if let Some(text) = self.own(&current)? {
                 break Acl::parse(&text);
             }
             match current.parent() {
@@ -110,13 +135,55 @@ impl Maildir {
     fn keep_acls_below(&self, name: &FolderName) -> Result<()> {
         let below = self.folders()?;
         let mut reader = AclReader::new(self);
+        let mut pending = Vec::new();
         for entry in below.iter().filter(|entry| entry.name.is_below(name)) {
-            if own(self, &entry.name)?.is_none() {
-                let acl = reader.acl(&entry.name)?;
-                self.write_acl(&entry.name, &acl)?;
+            if reader.own(&entry.name)?.is_some() {
+                continue;
+            }
+            let text = reader.acl(&entry.name)?.to_text();
+            if entry.selectable {
+                pending.push((entry.name.clone(), text));
+            } else {
+                self.write_hierarchy_acl(&entry.name, &text)?;
             }
         }
-        Ok(())
+        self.write_all_acls(&pending)
+    }
+
+    /// Gives folders their lists. They may be thousands, so that the disk is waited for once and not for each.
+    fn write_all_acls(&self, lists: &[(FolderName, Vec<u8>)]) -> Result<()> {
+        let root = &self.root;
+        let dir = &root.dir;
+        let mut made = Vec::with_capacity(lists.len());
+        let result = (|| {
+            for (name, text) in lists {
+                let unique = TmpName::new("acl", &root.options.host).tmp();
+                let temporary = [&name.directory(), &b"/tmp/"[..], &unique].concat();
+                let file = dir.create(&temporary, 0o644)?;
+                made.push((temporary.clone(), folder_file(name)));
+                files::write_all(&file, text, false, &dir.path_of(&temporary))?;
+            }
+            self.sync_all(!lists.is_empty())?;
+            for (temporary, file) in &made {
+                dir.replace(temporary, dir, file)?;
+            }
+            self.sync_all(!lists.is_empty())
+        })();
+        if result.is_err() {
+            for (temporary, _) in &made {
+                // The failure itself is reported; leftovers are purged after 36 hours.
+                let _ = dir.remove(temporary);
+            }
+        }
+        result
+    }
+
+    fn sync_all(&self, needed: bool) -> Result<()> {
+        let root = &self.root;
+        if !needed || root.options.sync == Sync::Never {
+            return Ok(());
+        }
+        nix::unistd::syncfs(&root.dir).map_err(|errno| Error::io("syncfs", root.dir.path(), errno))
     }
 
     /// Before a folder is renamed: it and those below keep their rights at the new place. The caller holds the lock of
@@ -126,7 +193,7 @@ impl Maildir {
             return Ok(());
         }
         self.keep_acls_below(name)?;
-        if own(self, name)?.is_none() && self.exists(name) {
+        if AclReader::new(self).own(name)?.is_none() && self.exists(name) {
             self.write_acl(name, &self.acl(name)?)?;
         }
         Ok(())
@@ -195,16 +262,17 @@ impl Maildir {
     }
 }
 
-/// The text of the list that a name has itself.
-fn own(maildir: &Maildir, name: &FolderName) -> Result<Option<Vec<u8>>> {
-    let root = &maildir.root.dir;
-    if name.is_inbox() {
-        return read(root, FILE);
+/// The names that have a list without being folders.
+fn hierarchy_names(root: &Dir) -> Result<HashSet<Vec<u8>>> {
+    let mut names = HashSet::new();
+    match root.open_dir(HIERACL) {
+        Ok(dir) => dir.list(|entry| {
+            names.insert(entry.name.to_vec());
+        })?,
+        Err(error) if error.kind() == ErrorKind::NoSuchFolder => {}
+        Err(error) => return Err(error),
     }
-    match read(root, &folder_file(name))? {
-        Some(text) => Ok(Some(text)),
-        None => read(root, &hierarchy_file(name)),
-    }
+    Ok(names)
 }
 
 fn read(root: &Dir, name: &[u8]) -> Result<Option<Vec<u8>>> {
