@@ -23,6 +23,10 @@ const COMMANDS: &[&str] = &[
     "j SEARCH HEADER References \"\"",
     "k SEARCH FROM example OR TO a CC b",
     "l UID FETCH 1:* (ENVELOPE BODY.PEEK[TEXT])",
+    "p SORT (SUBJECT FROM) UTF-8 ALL",
+    "q SORT (REVERSE DATE SIZE DISPLAYTO CC) UTF-8 ALL",
+    "r THREAD REFERENCES UTF-8 ALL",
+    "s THREAD ORDEREDSUBJECT UTF-8 ALL",
     "m ENABLE UTF8=ACCEPT",
     "n FETCH 1:* (ENVELOPE BODYSTRUCTURE BODY)",
     "o FETCH 1:* (ENVELOPE BODYSTRUCTURE BODY)",
@@ -124,6 +128,10 @@ fn a_hit_does_not_open_the_message() {
     with_sizes(&home);
     let asked = [
         "a FETCH 1:2 (RFC822.SIZE ENVELOPE BODYSTRUCTURE INTERNALDATE BODY.PEEK[HEADER.FIELDS (Subject)])",
+        "b SORT (REVERSE SUBJECT FROM TO CC DATE SIZE ARRIVAL) UTF-8 ALL",
+        "c SORT (DISPLAYFROM DISPLAYTO) UTF-8 SUBJECT e",
+        "d THREAD REFERENCES UTF-8 ALL",
+        "e THREAD ORDEREDSUBJECT UTF-8 ALL",
     ];
     let first = on_inbox(&home, &asked);
     // Same name, same inode, same size, other content: shows where the answer comes from. No software does this.
