@@ -159,11 +159,16 @@ impl Matched {
                 None => Some(position),
             };
         }
-        matched.unknown = strangers.into_values().collect();
-        matched.unknown.sort_unstable_by(|a, b| {
-            let name = |position: &u32| entry(listing, *position).map(|entry| listing.name(entry));
-            filename::order(name(a).unwrap_or_default(), name(b).unwrap_or_default())
-        });
+        let mut strangers: Vec<(u64, &[u8], u32)> = strangers
+            .into_iter()
+            .map(|(base, position)| (filename::leading_number(base), base, position))
+            .collect();
+        // The order in which UIDs are given, see `filename::order`.
+        strangers.sort_unstable();
+        matched.unknown = strangers
+            .into_iter()
+            .map(|(_, _, position)| position)
+            .collect();
         matched
     }
 

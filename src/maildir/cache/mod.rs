@@ -452,7 +452,9 @@ impl Cache {
             };
             let len = metadata.len();
             let identity = (metadata.dev(), metadata.ino());
-            self.segments.push(Segment::new(file, identity, base));
+            let local = self.storage == Storage::Local;
+            self.segments
+                .push(Segment::new(file, identity, base, local));
             self.names.push(name);
             // Segments never grow on network file systems, and a local one is alone.
             base = base.saturating_add(len.next_multiple_of(ALIGN as u64));
@@ -481,7 +483,14 @@ fn raw_in(segments: &mut [Segment], place: u64) -> Option<&[u8]> {
 }
 
 fn record_in(segments: &mut [Segment], place: u64) -> Option<Record<'_>> {
-    Record::parse(raw_in(segments, place)?)
+    // Mapped by now if it can be.
+    raw_in(segments, place)?;
+    let checked = segment_of(segments, place)?.0.is_mapped();
+    let bytes = raw_in(segments, place)?;
+    match checked {
+        true => Record::parse_verified(bytes),
+        false => Record::parse(bytes),
+    }
 }
 
 /// Locks `file` for writing; false if another session has it.

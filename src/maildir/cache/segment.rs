@@ -1,8 +1,11 @@
-//! One cache file, read through a window so that no session ever holds more of it than that.
+//! One cache file: mapped while a command uses it, or, on network file systems and where it is large, read through a
+//! window, so that no session ever holds more of it than that.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+
+use crate::sys::map::Map;
 
 use super::record::{ALIGN, HEADER_LEN, Header, RECORD_MAX, Record};
 
@@ -10,6 +13,9 @@ use super::record::{ALIGN, HEADER_LEN, Header, RECORD_MAX, Record};
 const WINDOW: usize = 128 * 1024;
 /// Octets read where somebody jumps to.
 const GLANCE: usize = 8 * 1024;
+
+/// A larger file is not mapped: address space may be limited.
+const MAP_MAX: u64 = 16 << 20;
 
 /// A file with more false records than this is not searched further: each costs a checksum over up to a megabyte.
 const DAMAGE_MAX: u32 = 64;
@@ -34,11 +40,16 @@ pub(super) struct Segment {
     pub(super) scanned: u64,
     window: Vec<u8>,
     window_start: u64,
+    /// The file may be mapped: it is only ever appended to.
+    mappable: bool,
+    map: Option<Map>,
 }
 
 impl Segment {
-    pub(super) fn new(file: File, identity: (u64, u64), base: u64) -> Self {
+    pub(super) fn new(file: File, identity: (u64, u64), base: u64, mappable: bool) -> Self {
         Self {
+            mappable,
+            map: None,
             file,
             identity,
             base,
@@ -61,12 +72,40 @@ impl Segment {
     /// Gives the read-ahead memory back.
     pub(super) fn release(&mut self) {
         self.window = Vec::new();
+        self.map = None;
+    }
+
+    /// True if the octets at hand are those that [`Self::scan`] found right: they need not be checked again.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.map.is_some()
+    }
+
+    /// Maps the file if that is possible and the mapping at hand ends before `end`.
+    fn map_up_to(&mut self, end: u64) {
+        let ends_before = |map: &Map| u64::try_from(map.len()).is_ok_and(|len| len < end);
+        if !self.mappable || self.map.as_ref().is_some_and(|map| !ends_before(map)) {
+            return;
+        }
+        let len = self.len().unwrap_or(0);
+        let fits = len >= end && len <= MAP_MAX;
+        self.map = usize::try_from(len)
+            .ok()
+            .filter(|_| fits)
+            .and_then(|len| Map::new(&self.file, len).ok());
+        // Once is enough for a file that is too large, or where there is no address space.
+        self.mappable = self.map.is_some() || len < end;
     }
 
     /// Exactly `len` octets at `offset`, or `None` at the end of the file or when it cannot be read.
     pub(super) fn bytes(&mut self, offset: u64, len: usize) -> Option<&[u8]> {
         if len > RECORD_MAX {
             return None;
+        }
+        self.map_up_to(offset.saturating_add(len as u64));
+        if self.map.is_some() {
+            let map = self.map.as_ref()?;
+            let start = usize::try_from(offset).ok()?;
+            return map.get(start..start.checked_add(len)?);
         }
         let within = |start: u64, have: usize| -> Option<usize> {
             let skip = usize::try_from(offset.checked_sub(start)?).ok()?;

@@ -7,7 +7,7 @@ use super::segment::{Health, Segment};
 
 /// True if `file` is intact records from its first octet to its last.
 pub(crate) fn is_whole(file: File) -> bool {
-    let mut segment = Segment::new(file, (0, 0), 0);
+    let mut segment = Segment::new(file, (0, 0), 0, false);
     let Ok(size) = segment.len() else {
         return false;
     };
