@@ -264,7 +264,14 @@ impl Maildrop {
             return Err(Failed::Save(Error::new(ErrorKind::Locked, "save", &path)));
         }
         let (root, host) = (&self.root, &options.host);
-        files::replace_file(tmp, root, LIST, &content, "pop3", host, true).map_err(Failed::Save)?;
+        let stat = files::replace_file(tmp, root, LIST, &content, "pop3", host, true)
+            .map_err(Failed::Save)?;
+        // Renaming has changed its times.
+        if let Ok(Some(now)) = root.stat(LIST) {
+            if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
+                self.remember_written(&Stamp::of(&now), tmp, options);
+            }
+        }
         for message in &mut self.messages {
             message.listed = true;
         }

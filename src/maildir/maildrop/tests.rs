@@ -406,6 +406,13 @@ fn a_large_maildir_at_rest_is_not_listed() {
     let unlisted = mail.open();
     assert!(unlisted.listed_at.is_none(), "it was listed");
     assert_eq!(shown(&unlisted), listed);
+    // The first session is enough where the directory is old.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(mail.directory.path().join("courierpop3dsizelist")).unwrap();
+    mail.put("courierpop3dsizelist", OLD);
+    assert!(mail.open().listed_at.is_some());
+    assert!(mail.open().listed_at.is_none());
+    std::thread::sleep(Duration::from_millis(50));
     // Another list, another directory, another file: all are noticed.
     std::fs::write(&path, "rubbish").unwrap();
     assert!(mail.open().listed_at.is_some());

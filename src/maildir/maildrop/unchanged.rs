@@ -87,14 +87,27 @@ impl Maildrop {
 
     /// Remembers that the size list holds exactly what is in `cur`, if that is so and will be seen to be so.
     pub(super) fn remember_unchanged(&self, merged: &Merged, tmp: &Dir, options: &Options) {
-        let (Some(cur), Some(list)) = (&self.listed_at, &merged.list) else {
+        if let Some(list) = &merged.list {
+            if merged.exact && !list.is_racy(SystemTime::now(), WINDOW) {
+                self.remember(list, tmp, options);
+            }
+        }
+    }
+
+    /// The same of a list that was written just now, in whose place another one would be another file.
+    pub(super) fn remember_written(&self, list: &Stamp, tmp: &Dir, options: &Options) {
+        if self.messages.len() == self.files {
+            self.remember(list, tmp, options);
+        }
+    }
+
+    fn remember(&self, list: &Stamp, tmp: &Dir, options: &Options) {
+        let Some(cur) = &self.listed_at else {
             return;
         };
-        if !merged.exact
-            || self.messages.len() < MIN
+        if self.messages.len() < MIN
             || self.root.is_on_network()
             || cur.is_racy(SystemTime::now(), WINDOW)
-            || list.is_racy(SystemTime::now(), WINDOW)
         {
             return;
         }
