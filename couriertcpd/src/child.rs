@@ -16,6 +16,7 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_s
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::Pid;
 
+use crate::dnslist::{self, Record};
 use crate::environment::Environment;
 use crate::listen::IPV6;
 use crate::options::{Service, Stderr};
@@ -156,6 +157,25 @@ fn prepare(
             set("TCPLOCALHOST", &name);
         }
     }
+    if !service.lists.is_empty() {
+        let shown = shown(remote_address);
+        let ask = |name: &str, record| {
+            crate::sys::ask_dns(
+                name,
+                match record {
+                    Record::A => 1,
+                    Record::Txt => 16,
+                },
+            )
+        };
+        dnslist::apply(
+            &service.lists,
+            remote_address,
+            &shown,
+            &mut environment,
+            &ask,
+        );
+    }
     if is_dropped(service, &environment) {
         let shown = shown(remote_address);
         log(
@@ -168,7 +188,7 @@ fn prepare(
 }
 
 /// The environment of a connection that is served without asking or telling anybody: no access list, no proxy, no
-/// name to look up, and within its limits. The parent starts its program itself, without a fork, which copies a
+/// name or DNS list to look up, and within its limits. The parent starts its program itself, without a fork, which copies a
 /// process only to throw it away. `None`: a forked child has to look closer.
 pub fn at_once(
     context: &Context<'_>,
@@ -176,7 +196,8 @@ pub fn at_once(
     peer: SocketAddr,
 ) -> Option<Environment> {
     let service = context.service;
-    if context.access.is_some() || context.proxied.is_some() || service.names {
+    let looks_up = service.names || !service.lists.is_empty();
+    if context.access.is_some() || context.proxied.is_some() || looks_up {
         return None;
     }
     let local = connection.local_addr().ok()?;

@@ -8,6 +8,7 @@
 
 pub mod arguments;
 pub mod child;
+pub mod dnslist;
 pub mod environment;
 pub mod identity;
 pub mod imapaccess;

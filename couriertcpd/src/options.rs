@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::socket::Backlog;
 
 use crate::arguments::Arguments;
+use crate::dnslist::{Kind, List};
 use crate::identity::Identity;
 use crate::listen;
 use crate::proxy::Rules;
@@ -80,6 +81,8 @@ pub struct Service {
     pub access_local: bool,
     /// `-denymsg`, without the line feed that follows it.
     pub deny_message: Option<Vec<u8>>,
+    /// `-block` and `-allow`, in their order.
+    pub lists: Vec<List>,
     /// `-drop`: names of variables.
     pub drop: Vec<Vec<u8>>,
     /// `-user` and `-group`.
@@ -137,11 +140,20 @@ pub fn parse(program: &str, arguments: &[OsString]) -> Result<Action, String> {
     let Some(served) = argv.first() else {
         return Err(usage(program));
     };
-    for name in ["block", "allow"] {
-        if arguments.has(name) {
-            return Err(format!("{program}: -{name} is not supported yet"));
-        }
+    let mut lists = Vec::new();
+    for (kind, name) in [(Kind::Block, "block"), (Kind::Allow, "allow")] {
+        lists.extend(
+            arguments
+                .all(name)
+                .into_iter()
+                .map(|(at, text)| (at, kind, text)),
+        );
     }
+    lists.sort_by_key(|(at, ..)| *at);
+    let lists = lists
+        .into_iter()
+        .map(|(_, kind, text)| List::parse(kind, &text))
+        .collect::<Result<Vec<_>, _>>()?;
     let count = |name: &str, shown: &str, default: usize| match arguments.last(name) {
         None => Ok(default),
         Some(text) => text
@@ -186,6 +198,7 @@ pub fn parse(program: &str, arguments: &[OsString]) -> Result<Action, String> {
         access,
         access_local,
         deny_message: arguments.last("denymsg").map(String::into_bytes),
+        lists,
         drop: match arguments.last("drop") {
             None => Vec::new(),
             Some(names) => drop_names(&names),
@@ -337,12 +350,20 @@ mod tests {
             (&["-haproxy=x", "143", "p"], "Invalid -haproxy option: x"),
             (&["-haproxyfrom=x", "143", "p"], "Invalid IP address: x"),
             (
-                &["-block=zone.example", "143", "p"],
-                "couriertcpd: -block is not supported yet",
+                &["-block=zone.example/x", "143", "p"],
+                "Invalid -block option: zone.example/x",
             ),
         ] {
             assert_eq!(run(arguments).unwrap_err(), message);
         }
+    }
+
+    #[test]
+    fn dns_lists_keep_the_order_of_the_command_line() {
+        let service = service(&["-block=a", "-allow=b", "-block=c,V"]);
+        let expected = [(Kind::Block, "a"), (Kind::Allow, "b"), (Kind::Block, "c,V")];
+        let expected = expected.map(|(kind, text)| List::parse(kind, text).unwrap());
+        assert_eq!(service.lists, expected);
     }
 
     #[test]

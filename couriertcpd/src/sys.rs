@@ -171,6 +171,29 @@ pub fn addresses_of(name: &str) -> Lookup<Vec<IpAddr>> {
     Lookup::Found(found)
 }
 
+/// Asks the system's resolver about `name`, which is complete, in class IN; the answer as it came, if there is one.
+/// libc's rather than one of ours: it reads resolv.conf, and knows about timeouts, several servers and TCP.
+pub fn ask_dns(name: &str, kind: libc::c_int) -> Option<Vec<u8>> {
+    unsafe extern "C" {
+        fn res_query(
+            name: *const libc::c_char,
+            class: libc::c_int,
+            kind: libc::c_int,
+            answer: *mut libc::c_uchar,
+            length: libc::c_int,
+        ) -> libc::c_int;
+    }
+    const CLASS_IN: libc::c_int = 1;
+    let name = CString::new(name).ok()?;
+    let mut answer = vec![0_u8; 8192];
+    // SAFETY: the name is NUL-terminated, and the buffer is writable for the length passed.
+    let length = unsafe { res_query(name.as_ptr(), CLASS_IN, kind, answer.as_mut_ptr(), 8192) };
+    // More than fits is reported as its full length.
+    let length = usize::try_from(length).ok()?.min(answer.len());
+    answer.truncate(length);
+    Some(answer)
+}
+
 /// Opens the connection to syslogd under the tag `name`. libc's syslog(3) rather than the syslog crate: it connects
 /// again after syslogd has restarted and stamps local time, and the crate does neither.
 pub fn open_syslog(name: &'static CStr, facility: libc::c_int) {

@@ -7,6 +7,7 @@ mod access;
 mod connection;
 mod daemon;
 mod databases;
+mod dns_lists;
 mod fixture;
 mod limits;
 mod listening;
