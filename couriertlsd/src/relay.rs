@@ -73,6 +73,10 @@ impl Network {
         self.sent < self.output.len()
     }
 
+    fn waiting(&self) -> usize {
+        self.output.len().saturating_sub(self.sent)
+    }
+
     /// Sends what is waiting; true if nothing is left.
     pub(crate) fn send(&mut self) -> io::Result<bool> {
         while let Some(rest) = self.output.get(self.sent..).filter(|rest| !rest.is_empty()) {
@@ -104,8 +108,13 @@ impl Read for Network {
 
 impl Write for Network {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.output.len() >= OUTPUT_MAX {
+        if self.waiting() >= OUTPUT_MAX {
             return Err(ErrorKind::WouldBlock.into());
+        }
+        if self.sent >= OUTPUT_MAX {
+            // A peer that is never quite caught up with must not make this grow.
+            self.output.drain(..self.sent);
+            self.sent = 0;
         }
         self.output.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -229,12 +238,16 @@ impl Relay<'_> {
             progress |= self.write_program();
             progress |= self.read_program()?;
             progress |= self.write_network();
-            if self.stream.get_mut().send().is_err() {
+            let network = self.stream.get_mut();
+            let waiting = network.waiting();
+            if network.send().is_err() {
                 // The peer is gone; the program learns it by an end of file.
                 self.peer_closed = true;
                 self.truncated = true;
                 return Ok(End::Truncated);
             }
+            // There is room for more now, which nothing else would say.
+            progress |= network.waiting() < waiting;
             if self.program_closed && self.outward.is_empty() {
                 return Ok(self.say_goodbye());
             }
@@ -501,6 +514,38 @@ mod tests {
         assert!(matches!(end, Ok(End::Truncated)), "{end:?}");
         writer.join().unwrap().unwrap();
         drop(peer);
+    }
+
+    /// The peer starts to read when nothing moves any more, and stops again in between.
+    #[test]
+    fn a_peer_that_reads_late_and_by_fits_gets_everything() {
+        const ALL: usize = 3_000_000;
+        let (mut stream, mut peer) = pair();
+        let (ours, mut program) = UnixStream::pair().unwrap();
+        let writer = std::thread::spawn(move || program.write_all(&vec![7; ALL]));
+        let reader = std::thread::spawn(move || {
+            let mut buffer = vec![0; 200_000];
+            let mut total = 0;
+            let mut pause = 100;
+            while total < ALL {
+                std::thread::sleep(Duration::from_millis(pause));
+                pause = 3;
+                let mut part = 0;
+                while part < 150_000 && total < ALL {
+                    let count = peer.read(&mut buffer).unwrap();
+                    assert!(count > 0, "ended after {total}");
+                    part += count;
+                    total += count;
+                }
+            }
+            // The goodbye is answered.
+            let _closed = peer.shutdown();
+            total
+        });
+        let plain = Plain::new(OwnedFd::from(ours)).unwrap();
+        relay(&mut stream, plain).unwrap();
+        writer.join().unwrap().unwrap();
+        assert_eq!(reader.join().unwrap(), ALL);
     }
 
     #[test]

@@ -36,7 +36,9 @@ impl Secure {
         let latest = Arc::new(Mutex::new(None));
         let keep = Arc::clone(&latest);
         builder.set_new_session_callback(move |_, session| {
-            *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+            // A copy: OpenSSL marks the session itself when its connection ends without a goodbye.
+            let copy = session.to_der().and_then(|der| SslSession::from_der(&der));
+            *keep.lock().unwrap_or_else(PoisonError::into_inner) = copy.ok();
         });
         Ok(Self {
             connector: builder.build(),

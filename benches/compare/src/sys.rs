@@ -11,6 +11,6 @@ pub(crate) fn offer(
     configuration: &mut ConnectConfiguration,
     session: &SslSession,
 ) -> Result<(), ErrorStack> {
-    // SAFETY: all sessions of this program come from the one context of `Secure`.
+    // SAFETY: the session is a copy that belongs to no context yet.
     unsafe { configuration.set_session(session) }
 }
