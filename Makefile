@@ -127,7 +127,7 @@ deps:
 
 # ---- installing ----------------------------------------------------------------------------------------------
 
-BIN_PROGRAMS = imapd pop3d maildirmake makedat makeimapaccess couriertls
+BIN_PROGRAMS = imapd pop3d maildirmake deliverquota makedat makeimapaccess couriertls
 SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool maildircheck \
 	userdb makeuserdb userdbpw pw2userdb authtest authenumerate authpasswd
 LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog
@@ -185,6 +185,7 @@ install: $(BUILT)/.built
 	@$(call substituted,$(source)/etc/xinetd.conf.in,$(datadir)/xinetd.conf.example,644)
 	@$(call substituted,$(source)/etc/systemd/courier-imap-mkdhparams.timer.in,$(datadir)/systemd/courier-imap-mkdhparams.timer,644)
 	@$(call substituted,$(source)/etc/mkdhparams.cron.in,$(datadir)/courier-imap-mkdhparams.cron,644)
+	$(INSTALL) -m 644 '$(source)/etc/quotawarnmsg.example' '$(D)$(sysconfdir)'
 # Meant to be edited and not merged: what is there stays.
 	@set -e; for file in imapd.cnf pop3d.cnf; do \
 		[ -e "$(D)$(sysconfdir)/$$file" ] || $(INSTALL) -m 600 "$(source)/etc/$$file" '$(D)$(sysconfdir)'; done
@@ -214,7 +215,7 @@ uninstall:
 	rm -f $(foreach file,$(addprefix $(bindir)/,$(BIN_PROGRAMS)) \
 		$(addprefix $(sbindir)/,$(SBIN_PROGRAMS) $(DATA_SCRIPTS) authdaemond) $(addprefix $(datadir)/,$(DATA_SCRIPTS)) \
 		$(addprefix $(libexecdir)/,$(LIBEXEC_PROGRAMS) $(RC_SCRIPTS)) $(addprefix $(authlibdir)/,$(AUTHLIB_PROGRAMS)) \
-		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist \
+		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist $(sysconfdir)/quotawarnmsg.example \
 		$(datadir)/courier-imap.sysvinit $(datadir)/systemd/courier-imap.tmpfiles \
 		$(addprefix $(datadir)/systemd/,$(addsuffix .service,$(UNITS)) courier-imap-mkdhparams.timer) \
 		$(datadir)/courier-imap-mkdhparams.cron $(datadir)/inetd.conf.example $(datadir)/xinetd.conf.example,'$(D)$(file)')

@@ -92,7 +92,9 @@ if [ "$uid" = 0 ]; then
     while getent passwd "$uid" >/dev/null || getent group "$uid" >/dev/null; do uid=$((uid + 1)); done
     gid=$uid
 fi
-mkdir "$root/alice" && "$prefix/bin/maildirmake" "$root/alice/Maildir" || failed "maildirmake"
+mkdir "$root/alice" && "$prefix/bin/maildirmake" -q 1000000S,100C "$root/alice/Maildir" || failed "maildirmake"
+echo 'Subject: quota' | "$prefix/bin/deliverquota" -c "$root/spool/Maildir" 1000S && [ -s "$root/spool/Maildir/maildirsize" ] ||
+    failed "deliverquota"
 printf 'From: a@example.org\nSubject: It works\n\nHello.\n' >"$root/alice/Maildir/new/1700000000.1.example"
 chown -R "$uid:$gid" "$root/alice" || exit 1
 "$prefix/sbin/userdb" alice set "uid=$uid" "gid=$gid" "home=$root/alice" mail=Maildir &&

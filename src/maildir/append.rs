@@ -248,10 +248,18 @@ impl Folder {
     /// # Errors
     /// `NoSpace`, `Denied`, `Io`.
     pub fn deliver(&self) -> Result<Delivery> {
+        self.deliver_as("")
+    }
+
+    /// As [`Self::deliver`], with a word that the message's name will show.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn deliver_as(&self, purpose: &str) -> Result<Delivery> {
         let (name, file) = self
             .inner
             .tmp
-            .create_unique("", &self.options().host, 0o666)?;
+            .create_unique(purpose, &self.options().host, 0o666)?;
         Ok(Delivery {
             folder: self.clone(),
             name,
@@ -273,6 +281,29 @@ impl Folder {
         let mut more = Amount::default();
         more.add(bytes);
         self.inner.root.has_room(more, self.options().quota)
+    }
+
+    /// Files a completed message in `new`, as mail programs do: the next session numbers it. It is durable when this
+    /// returns. The quota is the caller's.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Denied`, `Io`; the message was not added then.
+    pub fn post(&self, message: Pending) -> Result<()> {
+        let (tmp, new) = (&self.inner.tmp, &self.inner.new);
+        let linked = match tmp.link(&message.tmp, new, &message.base) {
+            // No hard links here.
+            Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EXDEV) => {
+                tmp.rename(&message.tmp, new, &message.base)
+            }
+            other => other,
+        };
+        linked.map_err(|errno| new.error("link", &message.base, errno))?;
+        // The name in `tmp` has served.
+        drop(message);
+        match self.options().sync {
+            Sync::Never => Ok(()),
+            _ => new.sync(),
+        }
     }
 
     /// Files completed messages, all or none, with ascending UIDs in the order given. They are durable when this

@@ -350,11 +350,38 @@ pub fn format_imap(unix: i64, offset: i32) -> String {
     )
 }
 
+/// The `Date` field of a message (RFC 5322 section 3.3): `Thu, 02 Jan 2020 03:04:05 +0100`.
+#[must_use]
+pub fn format_rfc5322(unix: i64, offset: i32) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let days = clamp(unix, offset)
+        .div_euclid(SECONDS_PER_DAY)
+        .rem_euclid(7);
+    let day = usize::try_from(days)
+        .ok()
+        .and_then(|day| DAYS.get(day))
+        .copied()
+        .unwrap_or("Thu");
+    let date = format_imap(unix, offset);
+    // The same but for the dashes of the date.
+    format!("{day}, {}", date.replacen('-', " ", 2))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Date, DateTime, format_imap};
+    use super::{Date, DateTime, format_imap, format_rfc5322};
     use proptest::prelude::*;
     use std::hint::black_box;
+
+    #[test]
+    fn message_dates() {
+        assert_eq!(format_rfc5322(0, 0), "Thu, 01 Jan 1970 00:00:00 +0000");
+        assert_eq!(
+            format_rfc5322(1_795_547_603, -90),
+            "Tue, 24 Nov 2026 17:43:23 -0130"
+        );
+        assert!(DateTime::parse_header(format_rfc5322(1_795_547_603, 60).as_bytes()).is_some());
+    }
 
     #[test]
     fn imap_forms() {

@@ -1,4 +1,5 @@
 //! Bodies of the command-line tools; `src/bin` only parses options and calls in here.
 
+pub mod deliverquota;
 pub mod maildircheck;
 pub mod maildirmake;

@@ -155,6 +155,44 @@ impl Maildir {
         }))
     }
 
+    /// Adds a message of `bytes` to the usage before it is stored, if it fits. `wanted`: limits that the account gets, if
+    /// it has others.
+    ///
+    /// # Errors
+    /// `OverQuota`; otherwise why the file cannot be read or written.
+    pub fn reserve_quota(&self, bytes: u64, wanted: Option<QuotaLimits>) -> Result<()> {
+        let mut more = Amount::default();
+        more.add(bytes);
+        self.root.reserve(more, wanted)
+    }
+
+    /// Adds a message of `bytes` to the usage whatever the limit, or subtracts one.
+    pub fn settle_quota(&self, bytes: u64, added: bool) {
+        let mut change = Amount::default();
+        if added {
+            change.add(bytes);
+        } else {
+            change.subtract(bytes);
+        }
+        self.root.settle(change);
+    }
+
+    /// The account's maildir: this one, unless it is a folder that was opened as a maildir.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn account(&self) -> Result<Self> {
+        let mut maildir = self.clone();
+        for _ in 0..DEPTH {
+            if maildir.root.dir.stat(MARKER)?.is_none() {
+                break;
+            }
+            let above = maildir.path().join("..");
+            maildir = Self::open(&above, maildir.options().clone())?;
+        }
+        Ok(maildir)
+    }
+
     /// Sets the limits, at least one, and counts all messages.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 mod account;
 mod limits;
 mod recount;
+mod warning;
 
 pub use account::QuotaUse;
 pub(crate) use account::{Amount, counts, size_of};

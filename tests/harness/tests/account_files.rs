@@ -99,6 +99,19 @@ impl Pair {
         Ok(output.status.code())
     }
 
+    /// Delivers a message with our program; the exit code.
+    fn deliver_with_ours(&self, message: &[u8]) -> Result<Option<i32>, Error> {
+        let path = self.ours.state().join("message");
+        std::fs::write(&path, message)?;
+        let output = Command::new(programs::ours("deliverquota")?)
+            .arg(self.maildir())
+            .stdin(File::open(&path)?)
+            .uid(self.account.uid)
+            .gid(self.account.gid)
+            .output()?;
+        Ok(output.status.code())
+    }
+
     /// What both servers say of the quota, which must be the same.
     fn quota(&self) -> Result<String, Error> {
         let mut said = Vec::new();
@@ -207,6 +220,7 @@ fn one_quota_file_for_all_programs() -> Result<(), Error> {
             let refused = client.command("COPY 1 INBOX.Work")?;
             assert!(refused.tagged.contains("exceeded"), "{refused:?}");
             assert_eq!(pair.deliver(&mail::message(1, 4, 700))?, Some(77));
+            assert_eq!(pair.deliver_with_ours(&mail::message(1, 4, 700))?, Some(77));
             client.expect_ok("LOGOUT")?;
         }
         pair.check()?;
@@ -217,8 +231,9 @@ fn one_quota_file_for_all_programs() -> Result<(), Error> {
         client.expect_ok("LOGOUT")?;
         pair.check()?;
         assert_eq!(pair.deliver(&mail::message(1, 5, 700))?, Some(0));
+        assert_eq!(pair.deliver_with_ours(&mail::message(1, 6, 700))?, Some(0));
         pair.check()?;
-        assert!(pair.quota()?.contains("MESSAGE 3 6"));
+        assert!(pair.quota()?.contains("MESSAGE 4 6"));
         Ok(())
     })
 }
