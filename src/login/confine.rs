@@ -6,24 +6,30 @@
 //! and the C library's character sets. It cannot make links itself, so a session that was taken over cannot widen
 //! what the next one may reach.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::sys::confine::{self, Access, Place};
+use crate::sys::dir::{self, Kind};
 use crate::sys::log::{Level, log};
 
 /// Links followed at most: a maildir full of them must not hold up the login.
 const MAX_LINKS: usize = 1000;
 
 /// Directories that a session may read, where they exist.
-const READABLE: [&str; 6] = [
+const READABLE: &[&str] = &[
     "/usr/share/zoneinfo",
-    "/usr/lib/gconv",
+    #[cfg(target_pointer_width = "64")]
     "/usr/lib64/gconv",
+    #[cfg(not(target_pointer_width = "64"))]
+    "/usr/lib/gconv",
+    #[cfg(target_arch = "x86_64")]
     "/usr/lib/x86_64-linux-gnu/gconv",
+    #[cfg(target_arch = "aarch64")]
     "/usr/lib/aarch64-linux-gnu/gconv",
+    #[cfg(target_arch = "riscv64")]
     "/usr/lib/riscv64-linux-gnu/gconv",
 ];
 
@@ -133,7 +139,7 @@ fn linked(places: &mut Vec<PathBuf>) {
     let mut shares = false;
     each(Path::new("."), |name, is_link| {
         if is_link && places.len() < most {
-            places.push(PathBuf::from(&name));
+            places.push(PathBuf::from(name));
         }
         shares |= name == "shared-folders";
     });
@@ -151,14 +157,22 @@ fn linked(places: &mut Vec<PathBuf>) {
 }
 
 /// Names in a directory, and whether each is a link. A directory that cannot be read has none.
-fn each(directory: &Path, mut found: impl FnMut(OsString, bool)) {
-    let Ok(entries) = fs::read_dir(directory) else {
+fn each(directory: &Path, mut found: impl FnMut(&OsStr, bool)) {
+    let Ok(opened) = fs::File::open(directory) else {
         return;
     };
-    for entry in entries.flatten() {
-        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-        found(entry.file_name(), is_link);
-    }
+    // Whatever fails half-way: the places found so far are as good as any.
+    let _ = dir::list(&opened, |entry| {
+        let name = OsStr::from_bytes(entry.name);
+        let is_link = match entry.kind {
+            Kind::Link => true,
+            Kind::Unknown => {
+                fs::symlink_metadata(directory.join(name)).is_ok_and(|found| found.is_symlink())
+            }
+            Kind::File | Kind::Directory | Kind::Other => false,
+        };
+        found(name, is_link);
+    });
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::landlock::{self, Ruleset, Scope};
+use super::landlock::{Ruleset, Scope};
 use super::sandbox::SandboxError;
 
 /// What may be done below a place.
@@ -75,12 +75,12 @@ pub fn files(
     places: &[Place<'_>],
     mut missing: impl FnMut(&Path, io::Error),
 ) -> Result<(), SandboxError> {
-    if landlock::version().is_ok_and(|version| version < 2) {
+    let rules = Ruleset::new(Scope::Sockets)
+        .map_err(|error| SandboxError::Call("landlock_create_ruleset", error))?;
+    if !rules.knows(REFER) {
         let why = "this kernel's Landlock forbids all renames between directories";
         return Err(SandboxError::Unsupported(why.to_owned()));
     }
-    let rules = Ruleset::new(Scope::Sockets)
-        .map_err(|error| SandboxError::Call("landlock_create_ruleset", error))?;
     for place in places {
         match open(place) {
             Ok(opened) => rules
@@ -109,8 +109,8 @@ fn open(place: &Place<'_>) -> io::Result<OwnedFd> {
 }
 
 /// Forbids system calls that a server which only reads and writes files and talks over descriptors it has never
-/// makes: starting programs and processes, sockets, looking into other processes, signals to them (but for asking
-/// whether they are there), and what only administrators need. They fail with EPERM.
+/// makes: starting programs and processes, sockets, links, looking into other processes, signals to them (but for
+/// asking whether they are there), and parts of the kernel with a record of faults. They fail with EPERM.
 ///
 /// # Errors
 /// [`SandboxError`] when the kernel or the architecture has no filters; nothing has changed then, but for new
@@ -140,6 +140,7 @@ mod filter {
     use super::SandboxError;
     use crate::sys::filter::{Policy, Program, Verdict};
 
+    /// What only privileged processes can do is not among them: an account has no privileges and cannot get any.
     const DENIED: &[libc::c_long] = &[
         libc::SYS_execve,
         libc::SYS_execveat,
@@ -149,20 +150,15 @@ mod filter {
         libc::SYS_fork,
         #[cfg(target_arch = "x86_64")]
         libc::SYS_vfork,
+        libc::SYS_unshare,
+        libc::SYS_setns,
         libc::SYS_socket,
         libc::SYS_socketpair,
         libc::SYS_connect,
-        libc::SYS_bind,
-        libc::SYS_listen,
-        libc::SYS_accept,
-        libc::SYS_accept4,
         libc::SYS_ptrace,
         libc::SYS_process_vm_readv,
         libc::SYS_process_vm_writev,
         libc::SYS_pidfd_open,
-        libc::SYS_pidfd_getfd,
-        libc::SYS_pidfd_send_signal,
-        libc::SYS_kcmp,
         libc::SYS_rt_sigqueueinfo,
         libc::SYS_io_uring_setup,
         libc::SYS_bpf,
@@ -172,43 +168,13 @@ mod filter {
         libc::SYS_keyctl,
         libc::SYS_add_key,
         libc::SYS_request_key,
-        libc::SYS_mount,
-        libc::SYS_umount2,
-        libc::SYS_open_tree,
-        libc::SYS_move_mount,
-        libc::SYS_fsopen,
-        libc::SYS_pivot_root,
-        libc::SYS_chroot,
-        libc::SYS_unshare,
-        libc::SYS_setns,
         libc::SYS_personality,
-        libc::SYS_open_by_handle_at,
         libc::SYS_mknodat,
         libc::SYS_symlinkat,
         #[cfg(target_arch = "x86_64")]
         libc::SYS_mknod,
         #[cfg(target_arch = "x86_64")]
         libc::SYS_symlink,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_modify_ldt,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_ioperm,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_iopl,
-        libc::SYS_init_module,
-        libc::SYS_finit_module,
-        libc::SYS_delete_module,
-        libc::SYS_kexec_load,
-        libc::SYS_reboot,
-        libc::SYS_swapon,
-        libc::SYS_swapoff,
-        libc::SYS_acct,
-        libc::SYS_settimeofday,
-        libc::SYS_clock_settime,
-        libc::SYS_sethostname,
-        libc::SYS_setdomainname,
-        libc::SYS_quotactl,
-        libc::SYS_syslog,
     ];
 
     pub(super) fn install() -> Result<(), SandboxError> {

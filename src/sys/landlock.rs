@@ -111,6 +111,11 @@ impl Ruleset {
         })
     }
 
+    /// Whether the kernel knows this right.
+    pub(super) fn knows(&self, right: u64) -> bool {
+        self.handled & right != 0
+    }
+
     /// Allows `rights` (linux/landlock.h), as far as this kernel knows them, on a file or below a directory.
     ///
     /// # Errors

@@ -169,14 +169,21 @@ impl Filter {
     pub fn push(&mut self, piece: &str, out: &mut String) {
         let mut rest = piece;
         while !rest.is_empty() {
-            if self.place == Place::Text {
-                let end = rest.find(['<', '&']).unwrap_or(rest.len());
-                let (text, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
-                if self.hidden.is_none() {
-                    out.push_str(text);
-                }
-                rest = behind;
+            // Runs of what changes nothing are passed over at once.
+            let end = match self.place {
+                Place::Text if self.hidden.is_some() => rest.find('<'),
+                Place::Text => rest.find(['<', '&']),
+                Place::Tag => rest.find(['>', '"', '\'']),
+                Place::Quoted(quote) => rest.find(quote),
+                Place::Comment(0) => rest.find('-'),
+                Place::Reference | Place::Name | Place::Comment(_) => Some(0),
+            };
+            let end = end.unwrap_or(rest.len());
+            let (run, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            if self.place == Place::Text && self.hidden.is_none() {
+                out.push_str(run);
             }
+            rest = behind;
             let mut chars = rest.chars();
             if let Some(c) = chars.next() {
                 self.step(c, out);
