@@ -477,8 +477,9 @@ mod tests {
     use openssl::ssl::{Ssl, SslContext, SslMethod, SslVerifyMode};
     use std::os::unix::net::UnixStream;
 
-    /// Two ends of a connection, with an anonymous cipher: no certificate is needed.
-    fn pair() -> (SslStream<Network>, SslStream<UnixStream>) {
+    /// Two ends of a connection, with an anonymous cipher: no certificate is needed. TCP, whose buffers grow
+    /// unless they are `small`.
+    fn pair(small: bool) -> (SslStream<Network>, SslStream<TcpStream>) {
         let context = |method| {
             let mut builder = SslContext::builder(method).unwrap();
             builder.set_cipher_list("aNULL:@SECLEVEL=0").unwrap();
@@ -488,7 +489,14 @@ mod tests {
             builder.set_verify(SslVerifyMode::NONE);
             builder.build()
         };
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let ours = listener.accept().unwrap().0;
+        if small {
+            use nix::sys::socket::{setsockopt, sockopt};
+            setsockopt(&ours, sockopt::SndBuf, &65_536).unwrap();
+            setsockopt(&theirs, sockopt::RcvBuf, &65_536).unwrap();
+        }
         let client = std::thread::spawn(move || {
             let ssl = Ssl::new(&context(SslMethod::tls_client())).unwrap();
             let mut stream = SslStream::new(ssl, theirs).unwrap();
@@ -505,7 +513,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_does_not_read_what_is_left_is_let_go() {
-        let (mut stream, peer) = pair();
+        let (mut stream, peer) = pair(true);
         let (ours, mut program) = UnixStream::pair().unwrap();
         // More than the peer's socket holds, less than that and what the relay keeps: the program can end.
         let writer = std::thread::spawn(move || program.write_all(&vec![0; 400_000]));
@@ -519,8 +527,8 @@ mod tests {
     /// The peer starts to read when nothing moves any more, and stops again in between.
     #[test]
     fn a_peer_that_reads_late_and_by_fits_gets_everything() {
-        const ALL: usize = 3_000_000;
-        let (mut stream, mut peer) = pair();
+        const ALL: usize = 30_000_000;
+        let (mut stream, mut peer) = pair(false);
         let (ours, mut program) = UnixStream::pair().unwrap();
         let writer = std::thread::spawn(move || program.write_all(&vec![7; ALL]));
         let reader = std::thread::spawn(move || {
