@@ -133,7 +133,9 @@ SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool maildircheck \
 LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog
 RC_SCRIPTS = imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc
 DATA_SCRIPTS = mkimapdcert mkpop3dcert mkdhparams
-UNITS = courier-authdaemond courier-imap courier-imapd courier-imapd-ssl courier-pop3d courier-pop3d-ssl courier-imap-mkdhparams
+UNITS = courier-authdaemond courier-imap courier-imapd courier-imapd-ssl courier-pop3d courier-pop3d-ssl \
+	courier-socket@ courier-imap-mkdhparams
+SOCKETS = $(foreach service,imapd imapd-ssl pop3d pop3d-ssl,courier-socket-$(service).socket)
 SETTINGS = imapd imapd-ssl pop3d pop3d-ssl
 AUTHLIB_PROGRAMS = authdaemond
 authlibdir = $(libexecdir)/courier-authlib
@@ -180,6 +182,7 @@ install: $(BUILT)/.built
 	@$(call substituted,$(source)/rc-scripts/courier-imap.sysvinit.in,$(datadir)/courier-imap.sysvinit,755)
 	$(INSTALL) -d -m 755 '$(D)$(datadir)/systemd'
 	@$(foreach unit,$(UNITS),$(call substituted,$(source)/etc/systemd/$(unit).service.in,$(datadir)/systemd/$(unit).service,644) &&) :
+	@$(foreach unit,$(SOCKETS),$(call substituted,$(source)/etc/systemd/$(unit).in,$(datadir)/systemd/$(unit),644) &&) :
 	@$(call substituted,$(source)/etc/systemd/courier-imap.tmpfiles.in,$(datadir)/systemd/courier-imap.tmpfiles,644)
 	@$(call substituted,$(source)/etc/inetd.conf.in,$(datadir)/inetd.conf.example,644)
 	@$(call substituted,$(source)/etc/xinetd.conf.in,$(datadir)/xinetd.conf.example,644)
@@ -217,7 +220,7 @@ uninstall:
 		$(addprefix $(libexecdir)/,$(LIBEXEC_PROGRAMS) $(RC_SCRIPTS)) $(addprefix $(authlibdir)/,$(AUTHLIB_PROGRAMS)) \
 		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist $(sysconfdir)/quotawarnmsg.example \
 		$(datadir)/courier-imap.sysvinit $(datadir)/systemd/courier-imap.tmpfiles \
-		$(addprefix $(datadir)/systemd/,$(addsuffix .service,$(UNITS)) courier-imap-mkdhparams.timer) \
+		$(addprefix $(datadir)/systemd/,$(addsuffix .service,$(UNITS)) $(SOCKETS) courier-imap-mkdhparams.timer) \
 		$(datadir)/courier-imap-mkdhparams.cron $(datadir)/inetd.conf.example $(datadir)/xinetd.conf.example,'$(D)$(file)')
 	@for page in $(source)/man/*.[158]; do \
 		rm -f "$(D)$(mandir)/man$${page##*.}/$${page##*/}"; done

@@ -371,8 +371,50 @@ if command -v openssl >/dev/null; then
     sed -i "s|^COURIERTLS=.*|COURIERTLS=$prefix/bin/couriertls|" "$prefix/etc/imapd-ssl"
     all stop >/dev/null || failed "courier-imap.sysvinit stop"
     ! "$prefix/libexec/pop3d-ssl.rc" status >/dev/null || failed "running after courier-imap.sysvinit stop"
+    echo "  on a socket that systemd would hold"
+    cat >"$root/activate.py" <<'END'
+import os, poplib, signal, socket, subprocess, sys
+
+prefix = sys.argv[1]
+listener = socket.create_server(("127.0.0.1", 0))
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+path = prefix + "/notify"
+manager.bind(path)
+manager.settimeout(20)
+activate = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$@\""
+command = ["/bin/sh", "-c", activate, "sh", prefix + "/libexec/pop3d.rc", "run"]
+environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": path}
+server = subprocess.Popen(command, stdin=listener.fileno(), stderr=subprocess.PIPE, env=environment, text=True)
+assert manager.recv(100).decode() == f"READY=1\nMAINPID={server.pid}"
+os.unlink(path)
+
+
+def login():
+    pop = poplib.POP3("127.0.0.1", listener.getsockname()[1], timeout=20)
+    pop.user("alice")
+    pop.pass_("correct horse")
+    return pop
+
+
+before = login()
+server.send_signal(signal.SIGUSR2)
+for _ in range(20):
+    login().quit()
+assert before.stat()[0] == 1
+before.quit()
+server.terminate()
+log = server.communicate()[1]
+assert "INFO: LOGIN, user=alice, ip=[" in log, log
+assert "ERR" not in log, log
+print("served", server.returncode)
+END
+    output=$(python3 "$root/activate.py" "$prefix" 2>&1)
+    [ "$output" = 'served 0' ] || failed "pop3d.rc run: $output"
+    "$prefix/sbin/courierlogger" -pid="$prefix/var/run/pop3d.tls.pid" -stop
     if command -v systemd-analyze >/dev/null; then
-        output=$(cd "$prefix/share/systemd" && systemd-analyze verify --man=no --recursive-errors=no ./*.service 2>&1) ||
+        output=$(cd "$prefix/share/systemd" && cp courier-socket@.service courier-socket@imapd.service &&
+            systemd-analyze verify --man=no --recursive-errors=no ./*[!@].service ./*.socket 2>&1
+            status=$?; rm courier-socket@imapd.service; exit $status) ||
             failed "systemd units: $output"
         [ -z "$output" ] || failed "systemd units: $output"
     else

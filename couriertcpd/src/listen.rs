@@ -165,6 +165,23 @@ pub fn open(
     Ok(sockets)
 }
 
+/// Copies of sockets that somebody else has opened, with what accepted connections are to inherit.
+///
+/// # Errors
+/// The first call that failed.
+pub fn prepare(sockets: &[TcpListener]) -> Result<Vec<TcpListener>, Error> {
+    let call = |name| move |errno| Error::Call(name, errno, "an inherited socket".to_owned());
+    sockets
+        .iter()
+        .map(|socket| {
+            setsockopt(socket, sockopt::KeepAlive, &true).map_err(call("setsockopt"))?;
+            setsockopt(socket, sockopt::TcpNoDelay, &true).map_err(call("setsockopt"))?;
+            let copy = socket.try_clone();
+            copy.map_err(|error| call("dup")(Errno::from_raw(error.raw_os_error().unwrap_or(0))))
+        })
+        .collect()
+}
+
 /// The inherited socket for `address`, if there is one.
 fn take(address: SocketAddr, backlog: Backlog, inherited: &[TcpListener]) -> Option<TcpListener> {
     let socket = inherited

@@ -22,6 +22,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -32,6 +33,8 @@ use crate::environment::Environment;
 pub const VARIABLE: &str = "COURIERTCPD_STATE";
 /// Names the descriptor for the answer of a successor to be. Never passed on either.
 pub const QUESTION: &str = "COURIERTCPD_QUESTION";
+/// First line of the note if the sockets are systemd's.
+const ACTIVATED: &str = "activated\n";
 /// Longest note that is read, in bytes: more sessions than there are process ids.
 const NOTE_MAX: u64 = 1 << 28;
 
@@ -53,6 +56,8 @@ pub struct Inherited {
     pub listeners: Vec<TcpListener>,
     /// Sessions, some of which may have ended since.
     pub sessions: Vec<Session>,
+    /// The sockets are systemd's: they are served, wherever LIST says.
+    pub activated: bool,
 }
 
 /// Takes over what a predecessor has left, and closes every other descriptor from 3 up. To be called first thing in
@@ -70,25 +75,51 @@ pub fn take_over() -> Inherited {
         Some(note)
     });
     let Some(note) = note else {
+        if let Some(inherited) = activated() {
+            return inherited;
+        }
         let question = std::env::var(QUESTION).ok();
         let kept = question.and_then(|number| number.parse().ok());
         crate::sys::close_inherited_but(kept.as_slice());
         return Inherited::default();
     };
     let (numbers, sessions) = decode(&note);
-    let listeners = numbers
-        .into_iter()
-        .filter_map(crate::sys::adopt)
+    Inherited {
+        listeners: adopt_listeners(&numbers),
+        sessions: sessions.into_iter().filter(is_alive).collect(),
+        activated: note.starts_with(ACTIVATED),
+    }
+}
+
+/// What systemd has opened for us, sd_listen_fds(3).
+fn activated() -> Option<Inherited> {
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    if number("LISTEN_PID") != Some(std::process::id()) {
+        return None;
+    }
+    let count = i32::try_from(number("LISTEN_FDS")?).ok()?;
+    let numbers: Vec<RawFd> = (3..count.checked_add(3)?).collect();
+    Some(Inherited {
+        listeners: adopt_listeners(&numbers),
+        sessions: Vec::new(),
+        activated: true,
+    })
+}
+
+/// Takes over those of the descriptors that listen for TCP connections, and closes every other one.
+fn adopt_listeners(numbers: &[RawFd]) -> Vec<TcpListener> {
+    let listeners: Vec<TcpListener> = numbers
+        .iter()
+        .filter_map(|&number| crate::sys::adopt(number))
         .filter(|socket| set_inheritable(socket.as_fd(), false).is_ok())
+        .filter(|socket| getsockopt(socket, sockopt::AcceptConn).unwrap_or(false))
         .map(TcpListener::from)
-        .collect::<Vec<_>>();
+        .filter(|socket| socket.local_addr().is_ok() && socket.set_nonblocking(true).is_ok())
+        .collect();
     let mut kept: Vec<RawFd> = listeners.iter().map(AsRawFd::as_raw_fd).collect();
     kept.sort_unstable();
     crate::sys::close_inherited_but(&kept);
-    Inherited {
-        listeners,
-        sessions: sessions.into_iter().filter(is_alive).collect(),
-    }
+    listeners
 }
 
 /// True for a child of ours that still runs. One that has ended is forgotten here, in place of the signal that the
@@ -100,8 +131,11 @@ fn is_alive(session: &Session) -> bool {
     )
 }
 
-fn encode(listeners: &[TcpListener], sessions: &[Session]) -> String {
+fn encode(listeners: &[TcpListener], sessions: &[Session], activated: bool) -> String {
     let mut note = String::new();
+    if activated {
+        note.push_str(ACTIVATED);
+    }
     for listener in listeners {
         // Writing to a String cannot fail.
         let _ = writeln!(note, "listener {}", listener.as_raw_fd());
@@ -134,6 +168,15 @@ fn decode(note: &str) -> (Vec<RawFd>, Vec<Session>) {
     listeners.dedup();
     sessions.retain(|session| session.pid.as_raw() > 1);
     (listeners, sessions)
+}
+
+/// Who has started us.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// A courierlogger that waits to be told when we serve.
+    pub announced: bool,
+    /// systemd, with sockets.
+    pub activated: bool,
 }
 
 /// The answer of a successor to be, when it comes: how it would have been executed.
@@ -244,13 +287,12 @@ impl Answer {
 }
 
 impl Question {
-    /// Becomes what the answer says. Comes back only if that fails, with everything as before. `announce`: our parent
-    /// is a courierlogger that waits to be told when the successor serves.
+    /// Becomes what the answer says. Comes back only if that fails, with everything as before.
     pub fn renew(
         mut self,
         listeners: &[TcpListener],
         sessions: &[Session],
-        announce: bool,
+        place: Place,
     ) -> io::Error {
         let mut attempt = || -> io::Result<io::Error> {
             let mut text = Vec::new();
@@ -258,7 +300,7 @@ impl Question {
             (&self.answer).take(NOTE_MAX).read_to_end(&mut text)?;
             let mut answer = Answer::decode(&text);
             let mut note = File::from(memfd_create(c"couriertcpd", MFdFlags::empty())?);
-            note.write_all(encode(listeners, sessions).as_bytes())?;
+            note.write_all(encode(listeners, sessions, place.activated).as_bytes())?;
             for listener in listeners {
                 set_inheritable(listener.as_fd(), true)?;
             }
@@ -269,7 +311,7 @@ impl Question {
                 Ok(())
             };
             set(VARIABLE, note.as_raw_fd().to_string())?;
-            if announce {
+            if place.announced {
                 set(
                     readiness::LOGGER_VARIABLE,
                     nix::unistd::getppid().to_string(),
@@ -317,11 +359,14 @@ mod tests {
                 client: "2001:db8::2".parse().unwrap(),
             },
         ];
-        let note = encode(std::slice::from_ref(&listener), &sessions);
-        assert_eq!(
-            decode(&note),
-            (vec![listener.as_raw_fd()], sessions.to_vec())
-        );
+        for activated in [false, true] {
+            let note = encode(std::slice::from_ref(&listener), &sessions, activated);
+            assert_eq!(note.starts_with(ACTIVATED), activated);
+            assert_eq!(
+                decode(&note),
+                (vec![listener.as_raw_fd()], sessions.to_vec())
+            );
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 use crate::child::{self, Context, QUIET, cell};
 use crate::environment::Environment;
 use crate::options::Service;
-use crate::renew::{self, Question, Session};
+use crate::renew::{self, Place, Question, Session};
 use crate::shared_slots::SharedSlots;
 use crate::slots::{Slots, mapped};
 use crate::sys::Shared;
@@ -85,8 +85,8 @@ pub struct Server {
     signals: SignalFd,
     /// Until when nothing is accepted.
     paused: Option<Instant>,
-    /// Whether a courierlogger waits to be told that we serve.
-    announced: bool,
+    /// Who has started us.
+    place: Place,
     /// What a successor to be was asked.
     question: Option<Question>,
     /// Nothing new is taken; the last session ends this process.
@@ -144,7 +144,10 @@ impl Server {
             proxied,
             signals: SignalFd::with_flags(&set, flags)?,
             paused: None,
-            announced: readiness::is_awaited(),
+            place: Place {
+                announced: readiness::is_awaited(),
+                activated: false,
+            },
             question: None,
             draining: false,
             full: Rare::default(),
@@ -154,8 +157,9 @@ impl Server {
         })
     }
 
-    /// Goes on with the sessions of a predecessor.
-    pub fn resume(&mut self, sessions: &[Session]) {
+    /// Goes on with the sessions of a predecessor, or its sockets: those of systemd if `activated`.
+    pub fn resume(&mut self, sessions: &[Session], activated: bool) {
+        self.place.activated = activated;
         for session in sessions {
             self.slots.add(session.pid, session.peer);
             if let Some(proxied) = &mut self.proxied {
@@ -318,7 +322,7 @@ impl Server {
                 client: client(pid),
             })
             .collect();
-        let error = question.renew(&self.listeners, &sessions, self.announced);
+        let error = question.renew(&self.listeners, &sessions, self.place);
         self.say(
             Level::Err,
             format_args!(

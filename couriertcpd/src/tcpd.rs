@@ -35,6 +35,10 @@ const NOT_INHERITED: &[&str] = &[
     readiness::LOGGER_VARIABLE,
     renew::VARIABLE,
     renew::QUESTION,
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    readiness::NOTIFY_VARIABLE,
 ];
 
 /// The whole program.
@@ -96,7 +100,9 @@ fn start(service: Box<Service>, inherited: Inherited) -> ExitCode {
     let Inherited {
         listeners: old,
         sessions,
+        activated,
     } = inherited;
+    let activated = activated && !old.is_empty();
     let mut daemon: Option<(Lock, Starter)> = None;
     if let Some(pid_file) = &service.pid_file {
         match daemonise(pid_file) {
@@ -108,7 +114,12 @@ fn start(service: Box<Service>, inherited: Inherited) -> ExitCode {
     }
     // What keeps a successor from listening where it should does not end the service.
     let mut complete = true;
-    let listeners = match listen::open(&service.entries, service.backlog, &old) {
+    let opened = if activated {
+        listen::prepare(&old)
+    } else {
+        listen::open(&service.entries, service.backlog, &old)
+    };
+    let listeners = match opened {
         Ok(listeners) => listeners,
         Err(error) if old.is_empty() => return fail(format_args!("{error}")),
         Err(error) => {
@@ -133,7 +144,7 @@ fn start(service: Box<Service>, inherited: Inherited) -> ExitCode {
     }
     match set_up(service, listeners, starter, complete) {
         Ok(mut server) => {
-            server.resume(&sessions);
+            server.resume(&sessions, activated);
             // The lock lives as long as the server.
             let result = server.run();
             drop(lock);
@@ -184,6 +195,7 @@ fn set_up(
     }
     if complete {
         readiness::report();
+        readiness::notify();
     }
     Ok(server)
 }

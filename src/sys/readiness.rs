@@ -25,3 +25,25 @@ pub fn report() {
         let _ = nix::sys::signal::kill(parent, Signal::SIGUSR1);
     }
 }
+
+/// Names the socket of a service manager that wants to be told, sd_notify(3). Not to be passed on either.
+pub const NOTIFY_VARIABLE: &str = "NOTIFY_SOCKET";
+
+/// Tells the service manager, if there is one, that this program is up.
+pub fn notify() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Some(path) = std::env::var_os(NOTIFY_VARIABLE) else {
+        return;
+    };
+    let address = match path.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&path),
+    };
+    // A manager that cannot be told goes by the time.
+    let _ = address.and_then(|address| {
+        let text = format!("READY=1\nMAINPID={}", std::process::id());
+        UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address)
+    });
+}
