@@ -53,7 +53,10 @@ impl Folder {
     /// # Errors
     /// A directory that cannot be read. Files that cannot be removed are passed over.
     pub fn purge_older(&self, days: u32) -> Result<usize> {
-        let age = Duration::from_secs(u64::from(days.max(1)) * 86400);
+        self.purge_older_than(Duration::from_secs(u64::from(days.max(1)) * 86400))
+    }
+
+    fn purge_older_than(&self, age: Duration) -> Result<usize> {
         let mut removed = 0;
         let mut left = Amount::default();
         let mut listed = Ok(());
@@ -81,5 +84,50 @@ impl Folder {
         }
         self.inner.root.settle(left);
         listed.map(|()| removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::maildir::QuotaLimits;
+    use crate::maildir::fixture::Mailbox;
+    use std::time::Instant;
+
+    /// Purges until so many messages are gone: only the system sets the time that counts.
+    fn purge(folder: &Folder, wanted: usize) {
+        let end = Instant::now() + Duration::from_secs(20);
+        let mut removed = 0;
+        while removed < wanted {
+            removed += folder.purge_older_than(Duration::from_millis(1)).unwrap();
+            assert!(Instant::now() < end, "{removed} of {wanted}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(removed, wanted);
+    }
+
+    #[test]
+    fn old_messages_go_and_leave_the_quota() {
+        let mailbox = Mailbox::new();
+        let (old, trash) = (mailbox.folder("Old"), mailbox.folder("Trash"));
+        for folder in [".Old", ".Trash"] {
+            mailbox.put(&format!("{folder}/cur/1.a:2,S"), "12345");
+            mailbox.put(&format!("{folder}/cur/2.b:2,ST"), "123");
+            mailbox.put(&format!("{folder}/new/3.c,S=7"), "");
+        }
+        mailbox
+            .maildir
+            .set_quota(QuotaLimits::parse(b"100S"))
+            .unwrap();
+        let counted = "100S\n          12            2\n";
+        let file = || std::fs::read_to_string(mailbox.path().join("maildirsize")).unwrap();
+        assert_eq!(file(), counted);
+        // A day is not over yet.
+        assert_eq!(old.purge_older(0).unwrap(), 0);
+        purge(&trash, 3);
+        assert_eq!(file(), counted);
+        purge(&old, 3);
+        let used = mailbox.maildir.quota().unwrap().unwrap();
+        assert_eq!((used.bytes, used.messages), (0, 0));
     }
 }

@@ -21,6 +21,7 @@ mod memory;
 mod messages;
 mod notice;
 mod search;
+mod settings;
 mod small;
 mod sort;
 mod start;
