@@ -58,7 +58,7 @@ pub(super) struct Keywords {
 }
 
 /// The four stamps, and which of the last two there are.
-fn encode_stamps(stamps: &FolderStamps, network: bool) -> (u32, [[u8; STAMP]; 4]) {
+pub(crate) fn encode_stamps(stamps: &FolderStamps, network: bool) -> (u32, [[u8; STAMP]; 4]) {
     let mut flags = 0;
     let mut optional = |stamp: Option<Stamp>, bit| match stamp {
         Some(stamp) => {

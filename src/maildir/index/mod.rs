@@ -23,6 +23,7 @@ use super::roll::{Held, Names, Roll, Trust, Unread};
 use super::snapshot::{FolderStamps, Message, Snapshot};
 use crate::sys::log::{Level, log};
 use crate::sys::map::Map;
+pub(crate) use format::encode_stamps;
 use format::{Header, LENGTH};
 pub(crate) use verify::is_whole;
 
@@ -231,6 +232,7 @@ impl Folder {
     /// Ends the use of a view: the folder is left with an index if it is at rest.
     pub fn close(&self, view: &mut Snapshot) {
         view.index_rests = None;
+        self.rest(view);
         if view.sized && view.indexed {
             // Worth another index: what is remembered of the messages is then found without a look at their files.
             view.indexed = false;

@@ -4,9 +4,14 @@
 //! ```text
 //! header   magic (8), UIDVALIDITY (4), number of base records (4), floor (8), highest MODSEQ so far (8), inode (8) and
 //!          birth time in microseconds (8) of this very file, 0 (12), checksum (4): 64
+//! rest     flags and stamps of the folder as in its index (4 + 224), size of this file (8) and its highest MODSEQ (8) when
+//!          the folder looked so and was what the log says, 0 (8), checksum (4): 256
 //! record   kind (1), flags (1), 1 for the last of its batch (1), 0 (1), UID (4), MODSEQ (8), sum of keywords (8),
 //!          0 (4), checksum (4): 32
 //! ```
+//!
+//! The second part is written in place, by anybody, and without a lock: what is torn or out of date does not check, or is
+//! of another size, and only costs the next session a comparison.
 //!
 //! The base records came with the file: what was expunged, by MODSEQ, then each message, by UID. What one command or look
 //! found is one batch behind them, with one MODSEQ. A batch without its end, a piece of a record or zeros at the end of
@@ -20,9 +25,13 @@ use std::time::UNIX_EPOCH;
 use super::{Expunge, Known, Modseqs, State};
 use crate::maildir::flags::Flags;
 
-const MAGIC: &[u8; 8] = b"CIMAPlg\x01";
-/// Octets of the header.
-pub(super) const HEADER: usize = 64;
+const MAGIC: &[u8; 8] = b"CIMAPlg\x02";
+/// Octets of the header proper.
+const HEAD: usize = 64;
+/// Octets of [`Rest`].
+const REST: usize = 256;
+/// Where the records begin.
+pub(super) const HEADER: usize = HEAD + REST;
 /// Octets of a record.
 pub(super) const RECORD: usize = 32;
 const IS: u8 = 1;
@@ -197,8 +206,9 @@ pub(super) fn encode_all(
     for value in [modseqs.floor, modseqs.last, identity.inode, identity.born] {
         bytes.extend_from_slice(&value.to_le_bytes());
     }
-    bytes.resize(HEADER, 0);
+    bytes.resize(HEAD, 0);
     seal(&mut bytes, 0);
+    bytes.resize(HEADER, 0);
     bytes.extend_from_slice(&encode(&records, HEADER as u64));
     let header = Header {
         uid_validity,
@@ -222,7 +232,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn read(file: &File) -> Result<Self, Fault> {
-        let mut bytes = [0_u8; HEADER];
+        let mut bytes = [0_u8; HEAD];
         file.read_exact_at(&mut bytes, 0)?;
         let mut copy = bytes;
         seal(&mut copy, 0);
@@ -251,6 +261,50 @@ impl Header {
     /// Where the base records end.
     pub(super) fn end(&self) -> u64 {
         HEADER as u64 + u64::from(self.base) * RECORD as u64
+    }
+}
+
+/// A folder at rest that is what the log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rest {
+    /// What the folder looks like, as its index has it.
+    pub(super) stamps: (u32, [[u8; 56]; 4]),
+    /// The log's size.
+    pub(super) size: u64,
+    /// The highest MODSEQ in it.
+    pub(super) highest: u64,
+}
+
+impl Rest {
+    /// What the file says, if it makes sense.
+    pub(super) fn read(file: &File) -> Option<Self> {
+        let mut bytes = [0_u8; REST];
+        file.read_exact_at(&mut bytes, HEAD as u64).ok()?;
+        let mut copy = bytes;
+        seal(&mut copy, HEAD as u64);
+        if copy != bytes {
+            return None;
+        }
+        let mut stamps = [[0; 56]; 4];
+        for (stamp, octets) in stamps.iter_mut().zip(bytes.get(4..)?.chunks_exact(56)) {
+            stamp.copy_from_slice(octets);
+        }
+        Some(Self {
+            stamps: (number(&bytes, 0)?, stamps),
+            size: long(&bytes, 228)?,
+            highest: long(&bytes, 236).filter(|highest| *highest < LIMIT)?,
+        })
+    }
+
+    /// Puts it into the file.
+    pub(super) fn write(&self, file: &File) -> io::Result<()> {
+        let mut bytes = self.stamps.0.to_le_bytes().to_vec();
+        bytes.extend_from_slice(self.stamps.1.as_flattened());
+        bytes.extend_from_slice(&self.size.to_le_bytes());
+        bytes.extend_from_slice(&self.highest.to_le_bytes());
+        bytes.resize(REST, 0);
+        seal(&mut bytes, HEAD as u64);
+        file.write_all_at(&bytes, HEAD as u64)
     }
 }
 

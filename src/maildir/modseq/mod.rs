@@ -18,6 +18,7 @@
 
 mod compare;
 mod log;
+mod rest;
 mod sync;
 mod verify;
 
@@ -27,7 +28,7 @@ use super::error::Result;
 use super::flags::Flags;
 use super::folder::Folder;
 use super::snapshot::Snapshot;
-use log::{Header, Record};
+use log::{Header, Record, Rest};
 pub(crate) use verify::is_whole;
 
 /// The file's name in the folder.
@@ -76,6 +77,8 @@ pub(crate) struct Modseqs {
     /// That file, where its inode number must stay its own: not on network file systems. Never the descriptor that a
     /// lock was taken through, which would last as long.
     pinned: Option<File>,
+    /// What that file says of the folder at rest, as far as this session knows.
+    rest: Option<Rest>,
     /// There is no log, and none can be made: the numbers are this session's own.
     in_memory: bool,
     /// UIDs, ascending, whose state could not be logged; `provisional` stands for their MODSEQ.
@@ -281,6 +284,7 @@ impl Folder {
         if view.modseqs.is_none() {
             view.modseqs = Some(Box::new(self.open_log(view)?));
             self.note_changes(view);
+            self.rest(view);
         }
         Ok(())
     }

@@ -544,6 +544,6 @@ fn is_ours(inner: &Inner) -> bool {
         .is_ok_and(|stat| stat.st_uid == nix::unistd::geteuid().as_raw())
 }
 
-fn is_private(stat: &FileStat) -> bool {
+pub(super) fn is_private(stat: &FileStat) -> bool {
     stat.st_uid == nix::unistd::geteuid().as_raw() && stat.st_mode & 0o077 == 0
 }

@@ -434,3 +434,77 @@ fn flags_found_while_a_file_is_opened_have_their_modseq() {
     assert_eq!(view.highest_modseq(), view.modseq(1));
     assert_eq!(names(&view)[1], "1.a:2,S");
 }
+
+#[test]
+fn a_folder_at_rest_tells_its_highest_without_being_read() {
+    let log = Log::new(1100);
+    let folder = &log.folder;
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(8);
+    let rest = || {
+        loop {
+            settle();
+            let mut view = folder.scan(Mode::ReadWrite).unwrap();
+            let highest = folder.highest_modseq(&mut view).unwrap();
+            folder.close(&mut view);
+            assert!(view.modseqs.is_none());
+            let view = folder.scan(Mode::ReadWrite).unwrap();
+            if view.indexed && folder.at_rest(&view).unwrap() == Some(highest) {
+                return highest;
+            }
+            assert!(std::time::Instant::now() < end);
+        }
+    };
+    let first = rest();
+    let mut view = folder.scan(Mode::ReadWrite).unwrap();
+    assert_eq!(folder.highest_modseq(&mut view).unwrap(), first);
+    assert!(view.messages.summary().is_some(), "the messages were read");
+    assert_eq!(log.open().highest_modseq(), first);
+    // Whoever changes something, however: it is not at rest then, and rises.
+    let change = |flags| Change::new(Action::Replace, flags, Vec::new());
+    let steps: [&dyn Fn(); 4] = [
+        &|| log.rename("0.a:2,", "0.a:2,S"),
+        &|| fs::remove_file(log.mailbox.path().join("cur/9.a:2,")).unwrap(),
+        &|| {
+            let mut view = folder.scan(Mode::ReadWrite).unwrap();
+            folder
+                .change(&mut view, &[5], &change(Flags::SEEN))
+                .unwrap();
+        },
+        &|| {
+            let mut view = log.open();
+            folder
+                .change(&mut view, &[5], &change(Flags::FLAGGED))
+                .unwrap();
+        },
+    ];
+    let mut told = first;
+    for step in steps {
+        step();
+        let mut view = folder.scan(Mode::ReadWrite).unwrap();
+        let highest = folder.highest_modseq(&mut view).unwrap();
+        assert!(highest > told);
+        told = highest;
+        told = told.max(rest());
+    }
+    // The view of before is not what is there now.
+    assert_eq!(folder.at_rest(&view).unwrap(), None);
+    // Damage to what is said of it costs time only.
+    let good = fs::read(log.path()).unwrap();
+    for at in (64..320).step_by(17) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 4;
+        fs::write(log.path(), bytes).unwrap();
+        let mut view = folder.scan(Mode::ReadWrite).unwrap();
+        assert_eq!(folder.at_rest(&view).unwrap(), None);
+        assert_eq!(folder.highest_modseq(&mut view).unwrap(), told);
+    }
+    // One record more or less is another log.
+    for bytes in [
+        &good[..good.len() - RECORD],
+        &[&good[..], &[0; RECORD]].concat(),
+    ] {
+        fs::write(log.path(), bytes).unwrap();
+        let view = folder.scan(Mode::ReadWrite).unwrap();
+        assert_eq!(folder.at_rest(&view).unwrap(), None);
+    }
+}

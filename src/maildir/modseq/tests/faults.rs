@@ -106,6 +106,11 @@ fn a_damaged_log_is_made_anew_and_a_torn_end_is_not_damage() {
         if at >= bytes.len() {
             break;
         }
+        // What is said there of the folder at rest is used if it checks, and else not.
+        if (64..HEADER).contains(&at) {
+            at += 13;
+            continue;
+        }
         bytes[at] ^= 0x40;
         fs::write(log.path(), &bytes).unwrap();
         let inode = fs::metadata(log.path()).unwrap().ino();

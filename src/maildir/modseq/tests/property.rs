@@ -124,8 +124,19 @@ impl World {
             9 => {
                 // The session ends and another begins.
                 let mut view = log.folder.scan(Mode::ReadWrite).unwrap();
-                if session < 2 {
+                let at_rest = log.folder.at_rest(&view).unwrap();
+                if session == 2 {
+                    let highest = log.folder.highest_modseq(&mut view).unwrap();
+                    assert!(at_rest.is_none_or(|at_rest| at_rest == highest));
+                    assert!(self.told.highest.iter().all(|told| *told <= highest));
+                    self.told.clients.push(Client {
+                        modseq: highest,
+                        ..Client::of(&view)
+                    });
+                } else {
                     log.folder.track(&mut view).unwrap();
+                    let highest = view.highest_modseq();
+                    assert!(at_rest.is_none_or(|at_rest| at_rest == highest));
                     self.told.highest[session] = 0;
                     self.told.begin(session, &view);
                 }
