@@ -167,12 +167,12 @@ pub fn hang_up(pid_file: &Path) -> io::Result<()> {
     }
 }
 
-/// True if the process blocks, handles or ignores `signal`. One that does not know it would be ended by it: a daemon
-/// of an earlier release, or the original's.
+/// True if the process handles `signal` or waits for it blocked. One that does not know it would be ended by it, or
+/// would do nothing where it was started with the signal ignored: a daemon of an earlier release, or the original's.
 pub fn knows(pid: Pid, signal: Signal) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let bit = 1_u64 << (signal as i32).saturating_sub(1).clamp(0, 63);
-    ["SigBlk:", "SigIgn:", "SigCgt:"].iter().any(|field| {
+    ["SigBlk:", "SigCgt:"].iter().any(|field| {
         let mask = status
             .lines()
             .find_map(|line| line.strip_prefix(field))

@@ -310,18 +310,25 @@ fn a_program_that_knows_no_successor_is_told_to_read_its_files_again() {
         0
     );
     eventually("SIGHUP", || std::fs::read_to_string(path("told")).ok());
-    // A daemon that would be ended by the signal is not sent it.
-    let mut other = command("sleep", &["60"]).spawn().unwrap();
     assert_eq!(
         output(command(COURIERLOGGER, &[pid.as_str(), "-stop"])).0,
         0
     );
+    // A daemon that would be ended by the signal is not sent it, nor one that ignores it waited for.
+    for trap in ["-", "''"] {
+        refuses_to_drain(&pid, &format!("trap {trap} QUIT; exec sleep 60"), &path);
+    }
+}
+
+fn refuses_to_drain(pid: &str, script: &str, path: &dyn Fn(&str) -> String) {
+    let mut other = command("sh", &["-c", script]).spawn().unwrap();
+    let name = format!("/proc/{}/comm", other.id());
+    eventually("sleep", || {
+        (std::fs::read_to_string(&name).unwrap() == "sleep\n").then_some(())
+    });
     std::fs::write(path("pid"), format!("{}\n", other.id())).unwrap();
     let _lock = locked(&path("pid.lock"));
-    assert_eq!(
-        output(command(COURIERLOGGER, &[pid.as_str(), "-drain"])).0,
-        1
-    );
+    assert_eq!(output(command(COURIERLOGGER, &[pid, "-drain"])).0, 1);
     assert!(alive(other.id()));
     send(other.id(), Signal::SIGKILL);
     other.wait().unwrap();
