@@ -62,8 +62,18 @@ SOURCES := $(shell find $(source) \( -name target -o -name .git -o -name run -o 
 
 all: $(BUILT)/.built
 
+# These are started for every connection and need no library but libc. Where its archive is installed they take it
+# with them, which saves each start the loader's work; STATIC=no prevents it. (Programs of the dev profile stay as
+# cargo makes them.)
+STATIC_PROGRAMS = imapd/imapd imapd/imaplogin pop3d/pop3d pop3d/pop3login
+STATIC = $(if $(and $(filter-out dev,$(PROFILE)),$(wildcard $(shell cc -print-file-name=libc.a))),yes,no)
+OTHER_PACKAGES = courier couriertcpd couriertlsd authdaemond
+
 $(BUILT)/.built: $(CONFIG) $(SOURCES)
-	$(RUN_CARGO) build --locked --profile $(PROFILE)
+	$(RUN_CARGO) build --locked --profile $(PROFILE) $(if $(filter yes,$(STATIC)),$(addprefix --package ,$(OTHER_PACKAGES)))
+	@set -e; for program in $(if $(filter yes,$(STATIC)),$(STATIC_PROGRAMS)); do \
+		$(RUN_CARGO) rustc --locked --profile $(PROFILE) --package $${program%/*} --bin $${program#*/} \
+			-- -C target-feature=+crt-static; done
 	@touch $@
 
 # ---- checking ------------------------------------------------------------------------------------------------
@@ -98,7 +108,8 @@ check-linkage:
 	@mkdir -p $(TARGET)/check && cd $(TARGET)/check && '$(source)/configure' --prefix=$(CHECK_ROOT)/prefix \
 		--with-userdb=$(CHECK_ROOT)/prefix/etc/authlib/userdb >configure.log
 	@$(MAKE) --no-print-directory CONFIG=$(TARGET)/check/config.mk PROFILE=linkcheck all
-	@COURIER_LINKCHECK='$(abspath $(TARGET))/linkcheck' && export COURIER_LINKCHECK; \
+	@COURIER_LINKCHECK='$(abspath $(TARGET))/linkcheck' COURIER_STATIC='$(STATIC)' && \
+		export COURIER_LINKCHECK COURIER_STATIC; \
 		$(RUN_CARGO) test --locked --quiet --test linkage
 
 check-install: check-linkage
@@ -130,7 +141,7 @@ deps:
 BIN_PROGRAMS = imapd pop3d maildirmake deliverquota makedat makeimapaccess couriertls
 SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool maildircheck \
 	userdb makeuserdb userdbpw pw2userdb authtest authenumerate authpasswd
-LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog
+LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog systemuser
 RC_SCRIPTS = imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc
 DATA_SCRIPTS = mkimapdcert mkpop3dcert mkdhparams
 UNITS = courier-authdaemond courier-imap courier-imapd courier-imapd-ssl courier-pop3d courier-pop3d-ssl \

@@ -121,6 +121,23 @@ output=$(fetch 'correct horse' 'INBOX;MAILINDEX=1')
 case $output in *Hello.*) ;; *) failed "curl: $output" ;; esac
 output=$(fetch wrong INBOX) && failed "a wrong password was accepted"
 
+echo "  a program without name services of its own knows who runs it"
+"$prefix/bin/maildirmake" "$root/own" || failed "maildirmake"
+printf 'Subject: It works\n\nHello.\n' >"$root/own/new/1700000000.1.example"
+output=$(printf 'a LOGOUT\r\n' | env -i "MAILDIR=$root/own" "$prefix/bin/imapd" 2>&1)
+case $output in *"LOGIN, user=$(id -un), "*) ;; *) failed "imapd started by hand: $output" ;; esac
+[ "$("$prefix/libexec/systemuser" uid "$(id -u)" | tail -n 1)" = "$(id -un)" ] || failed "systemuser"
+
+echo "  character sets of the C library"
+# "Hello" in EBCDIC. Some systems have these sets in a package of their own.
+if [ "$(printf '\310\205\223\223\226' | iconv -f IBM037 -t UTF-8 2>/dev/null)" = Hello ]; then
+    output=$(printf 'a SELECT INBOX\r\nb SEARCH CHARSET IBM037 TEXT {5+}\r\n\310\205\223\223\226\r\nc LOGOUT\r\n' |
+        env -i "MAILDIR=$root/own" "$prefix/bin/imapd" 2>/dev/null)
+    case $output in *"* SEARCH 1"*) ;; *) failed "SEARCH in IBM037: $output" ;; esac
+else
+    echo "  skipped: iconv has no IBM037 here"
+fi
+
 echo "  the environment of the server has settings and nothing of the caller's"
 for pid in $(daemons_of); do
     [ "$(cat "/proc/$pid/comm")" = couriertcpd ] || continue

@@ -15,6 +15,9 @@ const EVERYBODY: &[&str] = &["libc", "libgcc_s"];
 /// Programs that are started for every connection: not even the shared unwinder, which costs each start its loading.
 const PER_CONNECTION: &[&str] = &["couriertls", "imapd", "imaplogin", "pop3d", "pop3login"];
 
+/// Of these, the ones that take even libc with them where make finds its archive (`COURIER_STATIC`).
+const STATIC: &[&str] = &["imapd", "imaplogin", "pop3d", "pop3login"];
+
 /// Programs that may link more, and what.
 const MORE: &[(&str, &[&str])] = &[
     // Access database.
@@ -88,6 +91,7 @@ fn programs_link_only_their_listed_libraries() {
         "nothing built in {}",
         Path::new(&directory).display()
     );
+    let linked_statically = std::env::var_os("COURIER_STATIC").is_some_and(|word| word == "yes");
     let mut faults = Vec::new();
     for program in programs {
         let name = program.file_name().unwrap().to_string_lossy().into_owned();
@@ -96,11 +100,84 @@ fn programs_link_only_their_listed_libraries() {
             .find(|(known, _)| *known == name)
             .map_or(&[][..], |(_, more)| more);
         for library in needed(&program) {
+            if linked_statically && STATIC.contains(&name.as_str()) {
+                faults.push(format!("{name} is not static, it links {library}"));
+            }
             if library == "libgcc_s" && PER_CONNECTION.contains(&name.as_str()) {
                 faults.push(format!("{name} links {library}"));
             }
             if !EVERYBODY.contains(&library.as_str()) && !more.contains(&library.as_str()) {
                 faults.push(format!("{name} links {library}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// What asks the user database or the resolver through the C library's name services. In a static program these load
+/// libraries of the system that must be exactly of its own version, so its code must not name them.
+const NAME_SERVICES: &[&str] = &[
+    "User::from_",
+    "Group::from_",
+    "getgrouplist",
+    "initgroups",
+    "getpwnam",
+    "getpwuid",
+    "getgrnam",
+    "getgrgid",
+    "to_socket_addrs",
+    "ToSocketAddrs",
+    "getaddrinfo",
+    "home_dir",
+    "sys::user::directly",
+];
+
+/// Where they may stand: the lookup itself; who chooses it for dynamic programs; the program that does it for static
+/// ones.
+const ASKS: &[&str] = &[
+    "src/sys/user.rs",
+    "src/sys/start.rs",
+    "src/tools/systemuser.rs",
+];
+
+fn rust_files(path: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn programs_of_a_connection_use_no_name_service() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for directory in ["src", "imapd/src", "pop3d/src"] {
+        rust_files(&root.join(directory), &mut files);
+    }
+    let mut faults = Vec::new();
+    for file in files {
+        let name = file
+            .strip_prefix(root)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        if ASKS.contains(&name.as_str()) {
+            continue;
+        }
+        let source = std::fs::read_to_string(&file).unwrap();
+        // Tests are not in the programs.
+        let code = source.split("#[cfg(test)]").next().unwrap();
+        for line in code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+        {
+            if NAME_SERVICES.iter().any(|word| line.contains(word)) {
+                faults.push(format!("{name}: {}", line.trim()));
             }
         }
     }

@@ -19,6 +19,7 @@ use courier::sys::fd;
 use courier::sys::log::{Level, log, reason};
 use courier::sys::process::{self, Fork, Identity};
 use courier::sys::sandbox::{self, RelayFilter};
+use courier::sys::user::{Query, directly};
 use openssl::ssl::SslContext;
 
 use crate::cache::Cache;
@@ -360,15 +361,14 @@ pub(crate) fn become_user(name: &str) -> Result<(), String> {
         // Whoever started us is not privileged, and neither are we.
         return Ok(());
     }
-    let user = nix::unistd::User::from_name(name)
+    let user = directly(Query::Name(name.as_bytes(), None))
         .ok()
         .flatten()
         .ok_or_else(|| format!("couriertls: no user {name}"))?;
-    let c_name = CString::new(name).map_err(|_| format!("couriertls: no user {name}"))?;
     let identity = Identity {
         uid: user.uid,
         gid: user.gid,
-        name: Some(c_name),
+        groups: Some(user.groups),
     };
     process::drop_privileges(&identity).map_err(|error| format!("couriertls: {name}: {error}"))?;
     Ok(())

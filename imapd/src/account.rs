@@ -7,7 +7,9 @@ use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Instant;
 
+use courier::auth::system;
 use courier::sys::log::{Level, log};
+use courier::sys::user::Query;
 
 /// The account and its client.
 #[derive(Debug, Clone)]
@@ -78,7 +80,7 @@ impl Account {
                 Some(name) => name,
                 None => {
                     let uid = nix::unistd::getuid();
-                    match nix::unistd::User::from_uid(uid) {
+                    match system::entry(Query::Uid(uid)) {
                         Ok(Some(user)) => loggable(&user.name),
                         Ok(None) | Err(_) => return Err(Nobody::UnknownUid(uid.as_raw())),
                     }

@@ -1,12 +1,14 @@
 //! What authdaemond says about an account: the lines of its reply (contract: authdaemon, "Success reply").
 
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use nix::unistd::{Gid, Uid, User};
+use nix::unistd::{Gid, Uid};
 
+use super::system::{self, Groups};
+use crate::sys::log::reason;
 use crate::sys::process::Identity;
 
 /// A password or hash: shown as `…` by `{:?}`, so that no log line ever carries one by accident.
@@ -63,7 +65,7 @@ pub enum IdentityError {
     /// The system account does not exist (any more).
     Unknown,
     /// The system's user database could not be asked.
-    Lookup(nix::errno::Errno),
+    Lookup(String),
 }
 
 impl fmt::Display for IdentityError {
@@ -72,7 +74,7 @@ impl fmt::Display for IdentityError {
             Self::Missing => f.write_str("No UID/GID!!"),
             Self::Root => f.write_str("uid 0 or gid 0 refused"),
             Self::Unknown => f.write_str("no such system account"),
-            Self::Lookup(errno) => write!(f, "looking up the system account: {}", errno.desc()),
+            Self::Lookup(reason) => write!(f, "looking up the system account: {reason}"),
         }
     }
 }
@@ -128,18 +130,13 @@ impl AccountInfo {
             Owner::Virtual(uid) => Identity {
                 uid: Uid::from_raw(*uid),
                 gid: Gid::from_raw(gid),
-                name: None,
+                groups: None,
             },
             Owner::System(name) => {
-                let text = std::str::from_utf8(name).map_err(|_| IdentityError::Unknown)?;
-                let user = User::from_name(text)
-                    .map_err(IdentityError::Lookup)?
-                    .ok_or(IdentityError::Unknown)?;
-                Identity {
-                    uid: user.uid,
-                    gid: Gid::from_raw(gid),
-                    name: Some(CString::new(text).map_err(|_| IdentityError::Unknown)?),
-                }
+                std::str::from_utf8(name).map_err(|_| IdentityError::Unknown)?;
+                system::identity(name, Groups::AllWith(Gid::from_raw(gid)))
+                    .map_err(|error| IdentityError::Lookup(reason(&error)))?
+                    .ok_or(IdentityError::Unknown)?
             }
         };
         if identity.uid.is_root() || gid == 0 {
@@ -193,6 +190,7 @@ mod tests {
 
     #[test]
     fn root_has_no_identity() {
+        crate::sys::user::set_ask(crate::sys::user::directly);
         for reply in [
             "UID=0\nGID=5",
             "UID=5\nGID=0",

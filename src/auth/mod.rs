@@ -5,6 +5,7 @@
 //! - [`account`]: what the daemon says about an account.
 //! - [`options`]: the `key=value,key=value` options of an account.
 //! - [`domain`]: the default domain of login names.
+//! - [`system`]: who a system account is.
 //! - [`sasl`]: server side of the SASL mechanisms, as state machines that know no socket.
 
 pub mod account;
@@ -13,4 +14,5 @@ pub mod domain;
 pub mod enumerate;
 pub mod options;
 pub mod sasl;
+pub mod system;
 mod wire;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::confine::{self, Access, Place};
 use crate::sys::dir::{self, Kind};
+use crate::sys::library;
 use crate::sys::log::{Level, log};
 
 /// Links followed at most: a maildir full of them must not hold up the login.
@@ -91,10 +92,11 @@ pub fn session(user: &str, wanted: Wanted, more: &[PathBuf]) -> Result<(), Refus
         path: Path::new(path),
         access: Access::Read,
     }));
-    places.push(Place {
-        path: Path::new("/etc/localtime"),
+    let files = std::iter::once("/etc/localtime").chain(library::needed());
+    places.extend(files.map(|path| Place {
+        path: Path::new(path),
         access: Access::ReadFile,
-    });
+    }));
     let missing = |path: &Path, error: std::io::Error| {
         // Links may lead nowhere or to files, and not every system has each of the others.
         let expected = matches!(

@@ -18,12 +18,12 @@ use super::environment::Environment;
 use super::message::{Answer, Attempt, End, MESSAGE_MAX, Request};
 use super::peer::{Gone, Peer, last_words};
 use super::settings::Settings;
+use crate::auth::system::{Groups, identity};
 use crate::config::paths::Paths;
 use crate::sys::fd;
 use crate::sys::log::{Level, log};
 use crate::sys::process::{Fork, Identity, drop_privileges, exit_now, fork};
 use crate::sys::sandbox::{self, Ceilings};
-use crate::sys::user::{Groups, identity};
 
 /// Heap that the parser may use, in bytes: its buffers are a few times the largest command.
 const HEAP_MAX: u64 = 8 * 1024 * 1024;
@@ -274,7 +274,7 @@ fn mail_user(paths: &Paths) -> Identity {
             return Identity {
                 uid: Uid::from_raw(directory.uid()),
                 gid: Gid::from_raw(directory.gid()),
-                name: None,
+                groups: None,
             };
         }
     }
@@ -289,7 +289,7 @@ fn mail_user(paths: &Paths) -> Identity {
     Identity {
         uid: Uid::from_raw(NOBODY),
         gid: Gid::from_raw(NOBODY),
-        name: None,
+        groups: None,
     }
 }
 

@@ -111,7 +111,7 @@ mod tests {
         Identity {
             uid: nix::unistd::geteuid(),
             gid: nix::unistd::getegid(),
-            name: None,
+            groups: None,
         }
     }
 

@@ -17,10 +17,10 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use super::environment::Environment;
 use super::logline::Field;
 use super::settings::Protocol;
+use crate::auth::system::{Groups, identity};
 use crate::config::paths::Paths;
 use crate::sys::fd;
 use crate::sys::process::{Fork, drop_privileges, exec, exit_now, fork};
-use crate::sys::user::{Groups, identity};
 
 /// Longest dump of a certificate that is read, in bytes.
 const DUMP_MAX: usize = 64 * 1024;

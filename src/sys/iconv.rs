@@ -36,9 +36,13 @@ enum Stop {
 }
 
 impl Converter {
-    /// Opens the conversion from the set that the C library calls `name`; `None` if it does not have it.
+    /// Opens the conversion from the set that the C library calls `name`; `None` if it does not have it, or cannot
+    /// load it.
     #[must_use]
     pub fn new(name: &'static CStr) -> Option<Self> {
+        if !super::library::loadable() {
+            return None;
+        }
         // SAFETY: both names are strings that end in NUL and live for ever.
         let descriptor = unsafe { libc::iconv_open(c"UTF-8".as_ptr(), name.as_ptr()) };
         // The error value is (iconv_t) -1.

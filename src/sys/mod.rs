@@ -18,6 +18,7 @@ pub mod fresh;
 pub mod heap;
 pub mod iconv;
 mod landlock;
+pub mod library;
 pub mod localtime;
 pub mod log;
 pub mod map;

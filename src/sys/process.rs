@@ -93,8 +93,8 @@ pub struct Identity {
     pub uid: Uid,
     /// Group id; never 0.
     pub gid: Gid,
-    /// `Some(name)`: supplementary groups of that system user; `None`: only `gid`.
-    pub name: Option<CString>,
+    /// The groups of the process; `None`: only `gid`.
+    pub groups: Option<Vec<Gid>>,
 }
 
 /// Proof that this process has given up its privileges for good. Functions that touch an account's mail on
@@ -150,16 +150,9 @@ pub fn drop_privileges(identity: &Identity) -> Result<Dropped, DropError> {
             Err(DropError::NotOurs)
         };
     }
-    match &identity.name {
-        Some(name) => {
-            nix::unistd::initgroups(name, identity.gid)
-                .map_err(|errno| DropError::Call("initgroups", errno))?;
-        }
-        None => {
-            nix::unistd::setgroups(&[identity.gid])
-                .map_err(|errno| DropError::Call("setgroups", errno))?;
-        }
-    }
+    let only = [identity.gid];
+    let groups = identity.groups.as_deref().unwrap_or(&only);
+    nix::unistd::setgroups(groups).map_err(|errno| DropError::Call("setgroups", errno))?;
     nix::unistd::setgid(identity.gid).map_err(|errno| DropError::Call("setgid", errno))?;
     nix::unistd::setuid(identity.uid).map_err(|errno| DropError::Call("setuid", errno))?;
     let root = Uid::from_raw(0);

@@ -17,6 +17,11 @@ macro_rules! lean_main {
         // SAFETY: the one `main` of this program; nothing else in it has that name.
         #[unsafe(no_mangle)]
         extern "C" fn main() -> std::ffi::c_int {
+            // Linked statically, a program cannot ask the user database itself, and not load every library; see there.
+            #[cfg(target_feature = "crt-static")]
+            $crate::sys::library::linked_statically();
+            #[cfg(not(target_feature = "crt-static"))]
+            $crate::sys::user::set_ask($crate::sys::user::directly);
             $crate::sys::start::run($main)
         }
     };

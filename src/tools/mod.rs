@@ -3,3 +3,4 @@
 pub mod deliverquota;
 pub mod maildircheck;
 pub mod maildirmake;
+pub mod systemuser;
