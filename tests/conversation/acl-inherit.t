@@ -31,7 +31,8 @@ S: h OK <any>
 C: i GETACL INBOX.A
 S: * ACL "INBOX.A" "owner" "acdilrsw" "administrators" "acdilrsw" "bob" "lrw"
 S: i OK GETACL completed.
-! absent courierimaphieracl/A
+# differs: the original leaves the name's list behind
+ours ! absent courierimaphieracl/A
 # RENAME takes it along.
 C: j CREATE INBOX.Z
 S: j OK <any>

@@ -1,6 +1,8 @@
 //! EXPUNGE, UID EXPUNGE, and what CLOSE does. With `IMAP_MOVE_EXPUNGE_TO_TRASH` messages go to the trash folder
 //! (contract: imapd 12.4).
 
+use std::os::unix::ffi::OsStrExt;
+
 use courier::maildir::{Error, ErrorKind, Flags, Folder, FolderName, Keep, Right};
 use courier::sys::log::{Level, log};
 
@@ -149,9 +151,14 @@ fn names_to_log(
         return Ok(Vec::new());
     }
     let selected = session.selected()?;
+    // Relative to the user's own maildir, which is the working directory.
+    let maildir = match selected.place.own {
+        true => b".",
+        false => selected.place.maildir.path().as_os_str().as_bytes(),
+    };
     let directory = match selected.folder.name().directory().as_slice() {
-        b"." => b".".to_vec(),
-        directory => [b"./", directory].concat(),
+        b"." => maildir.to_vec(),
+        directory => [maildir, b"/", directory].concat(),
     };
     Ok(indexes
         .iter()

@@ -166,7 +166,10 @@ fn what_may_be_changed_is_the_owner_s_own() -> Result<(), Error> {
             let server = server(
                 side,
                 &["bob", "joe"],
-                &[("IMAP_MOVE_EXPUNGE_TO_TRASH", "1")],
+                &[
+                    ("IMAP_MOVE_EXPUNGE_TO_TRASH", "1"),
+                    ("IMAP_LOG_DELETIONS", "1"),
+                ],
             )?;
             let mut bob = login(&server, "bob")?;
             bob.expect_ok("CREATE INBOX.Pub")?;
@@ -180,6 +183,11 @@ fn what_may_be_changed_is_the_owner_s_own() -> Result<(), Error> {
             joe.expect_ok("STORE 2 +FLAGS (\\Seen shared)")?;
             joe.expect_ok("STORE 1 +FLAGS (\\Deleted)")?;
             joe.expect_ok("EXPUNGE")?;
+            if side == Side::Ours {
+                let name = server.account("bob")?.maildir();
+                let name = format!("old_name={}/.Pub/cur/", name.display());
+                server.wait_for_log(&["EXPUNGED, user=joe", &name, "new_name=.Trash/cur/"])?;
+            }
             // Into the trash of whoever throws it away.
             let trash = joe.expect_ok("STATUS INBOX.Trash (MESSAGES)")?;
             assert!(
