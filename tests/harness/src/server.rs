@@ -329,6 +329,7 @@ impl Launcher<'_> {
             command
                 .envs([("IMAP_TLS", "1"), ("POP3_TLS", "1")])
                 .envs([("IMAP_STARTTLS", "NO"), ("POP3_STARTTLS", "NO")])
+                .envs(&tls.of_connections)
                 .arg(tls.couriertls()?)
                 .args(["-server", "-tcpd"]);
             match tls.program {

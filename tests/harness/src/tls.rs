@@ -17,6 +17,8 @@ pub struct Tls {
     pub service: bool,
     /// `TLS_*` settings that differ from those of [`Tls::settings`]; they win.
     pub environment: BTreeMap<String, String>,
+    /// Settings of the encrypted port's connections alone, which the service does not have: as from an access file.
+    pub of_connections: BTreeMap<String, String>,
 }
 
 impl Tls {
@@ -26,6 +28,7 @@ impl Tls {
             program,
             service: program == Side::Ours,
             environment: BTreeMap::new(),
+            of_connections: BTreeMap::new(),
         }
     }
 

@@ -243,6 +243,30 @@ fn the_lowest_protocol() -> Result<(), Error> {
     })
 }
 
+/// Settings that the service does not have, as an access file can give them to some clients.
+#[test]
+fn settings_of_a_client_win_over_the_service() -> Result<(), Error> {
+    harness::run(|| {
+        let mut tls = Tls::new(Side::Ours);
+        tls.of_connections
+            .insert("TLS_PROTOCOL".to_owned(), "TLSv1.3".to_owned());
+        let server = server(tls)?;
+        let old = Wish {
+            old: true,
+            ..Wish::default()
+        };
+        assert!(openssl(&server, &Wish::default())?);
+        assert!(!openssl(&server, &old)?);
+        // The other port has the service's.
+        let starttls = Wish {
+            starttls: true,
+            ..old
+        };
+        assert!(openssl(&server, &starttls)?);
+        Ok(())
+    })
+}
+
 #[test]
 fn ciphers() -> Result<(), Error> {
     harness::run(|| {
