@@ -76,6 +76,7 @@ impl AppendMessage {
             cursor.blanks();
             cursor.expect(b'~')?;
             message.utf8 = true;
+            message.binary = true;
         } else {
             message.binary = cursor.eat(b'~');
         }

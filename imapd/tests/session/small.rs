@@ -127,11 +127,13 @@ fn append_of_a_literal8() {
     let ended = home.run(
         b"s SELECT INBOX\r\na APPEND INBOX ~{14+}\r\nSubject: x\r\n\r\n\r\n\
           b APPEND INBOX ~{15+}\r\nSubject: x\r\n\r\n\0\r\n\
+          d APPEND INBOX UTF8 (~{15+}\r\nSubject: u\r\n\r\n\0\r\n)\r\n\
           c APPEND INBOX (\\Seen) ~{14+}\r\nSubject: y\r\n\r\n ~{15+}\r\nSubject: z\r\n\r\n\0\r\nz LOGOUT\r\n",
     );
     ended.has(&[
         "a OK [APPENDUID ",
         "b NO [UNKNOWN-CTE] ",
+        "d NO [UNKNOWN-CTE] ",
         "c NO [UNKNOWN-CTE] ",
     ]);
     assert_eq!(fs::read_dir(home.maildir().join("cur")).unwrap().count(), 1);
