@@ -23,7 +23,8 @@ RECORDS = {
     ("2.0.0.127.bl.test", TXT): [(TXT, b"\x04sent\x05 spam")],
     ("3.0.0.127.bl.test", A): [(A, bytes([127, 0, 0, 2]))],
     ("3.0.0.127.wl.test", A): [(A, bytes([127, 0, 0, 5]))],
-    ("6.0.0.127.bl.test", A): [(CNAME, b"\x05other\xc0\x1a"), (A, bytes([127, 0, 0, 6]))],
+    ("6.0.0.127.bl.test", A): [(CNAME, b"\x05other\xc0\x16"), (A, bytes([127, 0, 0, 6]))],
+    ("other.bl.test", A): [(A, bytes([127, 0, 0, 6]))],
 }
 asked = []
 
@@ -46,8 +47,12 @@ def serve():
         known = any(other == name for other, _ in RECORDS)
         flags = 0x8180 if known else 0x8183
         answer = query[:2] + struct.pack(">HHHHH", flags, 1, len(records), 0, 0) + query[12 : at + 5]
+        owner = b"\xc0\x0c"
         for kind, data in records:
-            answer += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 9, len(data)) + data
+            answer += owner + struct.pack(">HHIH", kind, 1, 9, len(data)) + data
+            if kind == CNAME:
+                # What follows belongs to the name that this stands for.
+                owner = struct.pack(">H", 0xC000 + len(answer) - len(data))
         server.sendto(answer, peer)
 
 

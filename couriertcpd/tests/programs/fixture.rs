@@ -275,8 +275,16 @@ pub(crate) fn read_all(mut stream: TcpStream) -> String {
 pub(crate) fn read_line(stream: &mut TcpStream) -> String {
     let mut line = Vec::new();
     let mut byte = [0];
-    while stream.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
-        line.push(byte[0]);
+    loop {
+        match stream.read(&mut byte) {
+            // A read with a time limit ends so when this process was stopped meanwhile.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(1) if byte != *b"\n" => line.push(byte[0]),
+            read => {
+                read.unwrap();
+                break;
+            }
+        }
     }
     String::from_utf8(line).unwrap()
 }

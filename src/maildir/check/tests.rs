@@ -517,6 +517,10 @@ fn damaged_derived_files_go() {
         cached(mailbox);
         mode(mailbox, "courierimapcache", 0o644);
     });
+    repaired(&["derived"], |mailbox| {
+        mailbox.put("courierimapindex.pop3", "rubbish");
+        mode(mailbox, "courierimapindex.pop3", 0o600);
+    });
 }
 
 #[test]
