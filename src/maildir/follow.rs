@@ -198,10 +198,8 @@ impl Folder {
             .map(|file| filename::base(&file.name))
             .collect();
         let arrivals = changes.arrivals.iter();
-        let known = view
-            .messages()
-            .iter()
-            .any(|message| bases.contains(filename::base(view.name(message))))
+        let asked: Vec<&[u8]> = bases.iter().copied().collect();
+        let known = view.positions(&asked).iter().any(Option::is_some)
             || arrivals
                 .into_iter()
                 .any(|arrival| bases.contains(filename::base(&arrival.place.name)));
@@ -354,19 +352,22 @@ fn compare(
     numbered: Vec<(u32, Vec<u8>)>,
 ) -> Option<Changes> {
     let mut changes = Changes::default();
+    let bases: Vec<Vec<u8>> = touched.keys().cloned().collect();
+    let asked: Vec<&[u8]> = bases.iter().map(Vec::as_slice).collect();
+    let mut known: BTreeMap<usize, Touched> = BTreeMap::new();
+    for (base, index) in bases.iter().zip(view.positions(&asked)) {
+        let below = index.and_then(|index| Some((index, touched.remove(base)?)));
+        known.extend(below);
+    }
     for (index, message) in view.messages().iter().enumerate() {
-        let name = view.name(message);
-        let below = match touched.is_empty() {
-            true => None,
-            false => touched.remove(filename::base(name)),
-        };
-        let Some(mut below) = below else {
+        let Some(mut below) = known.remove(&index) else {
             // Gone without anybody having seen it go: only missed, perhaps.
             if message.is_gone() || message.is_unlocated() {
                 return None;
             }
             continue;
         };
+        let name = view.name(message);
         let here = below.present.iter().any(|place| place.name == name);
         if !here && !below.absent.iter().any(|absent| absent == name) {
             // Nothing happened to the file itself.

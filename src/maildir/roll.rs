@@ -64,6 +64,18 @@ impl Names {
         rest.get(..end).unwrap_or_default()
     }
 
+    /// True if the name at a place has this base name.
+    pub(crate) fn has_base(&self, place: u32, base: &[u8]) -> bool {
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
+        let rest = match (&self.mapped, place.checked_sub(self.base())) {
+            (Some(map), None) => map.get(place..),
+            (_, Some(place)) => self.own.get(place..),
+            (None, None) => None,
+        };
+        let after = rest.and_then(|rest| rest.strip_prefix(base));
+        after.is_some_and(|after| matches!(after.first(), None | Some(b':' | 0)))
+    }
+
     /// Adds a name; its place.
     pub(crate) fn add(&mut self, name: &[u8]) -> u32 {
         let place = u32::try_from(self.len()).unwrap_or(u32::MAX);

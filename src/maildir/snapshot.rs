@@ -402,6 +402,36 @@ impl Snapshot {
         news
     }
 
+    /// The index of the message with each of these base names, which are all different.
+    pub(crate) fn positions(&self, bases: &[&[u8]]) -> Vec<Option<usize>> {
+        /// So few are compared one by one, which costs less than to take every name apart.
+        const FEW: usize = 8;
+        let mut found = vec![None; bases.len()];
+        if bases.is_empty() {
+            return found;
+        }
+        let numbers: HashMap<&[u8], usize> = match bases.len() > FEW {
+            true => bases.iter().copied().zip(0..).collect(),
+            false => HashMap::new(),
+        };
+        let names = &self.messages.held().names;
+        for (index, message) in self.messages.iter().enumerate() {
+            let number = match numbers.is_empty() {
+                true => bases
+                    .iter()
+                    .position(|base| names.has_base(message.name, base)),
+                false => {
+                    let base = filename::base(names.get(message.name));
+                    numbers.get(base).copied()
+                }
+            };
+            if let Some(place) = number.and_then(|number| found.get_mut(number)) {
+                *place = Some(index);
+            }
+        }
+        found
+    }
+
     /// From base name to index.
     pub(crate) fn index(&self) -> HashMap<&[u8], usize> {
         self.messages
@@ -660,6 +690,22 @@ mod tests {
         );
         assert_eq!(diff.changed, [0]);
         assert_eq!(diff.added, 1);
+    }
+
+    #[test]
+    fn messages_are_found_by_base_name() {
+        let names: Vec<String> = (0..40).map(|number| format!("{number}.a:2,S")).collect();
+        let messages: Vec<(u32, &[u8])> = (1..).zip(names.iter().map(String::as_bytes)).collect();
+        let view = snapshot(&messages);
+        for count in [0, 1, 8, 9, 30] {
+            let mut bases: Vec<String> = (0..count).map(|number| format!("{number}.a")).collect();
+            bases.push("1.".to_owned());
+            bases.push("3.a:2".to_owned());
+            let bases: Vec<&[u8]> = bases.iter().map(String::as_bytes).collect();
+            let mut expected: Vec<Option<usize>> = (0..count).map(Some).collect();
+            expected.extend([None, None]);
+            assert_eq!(view.positions(&bases), expected);
+        }
     }
 
     #[test]
