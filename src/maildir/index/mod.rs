@@ -10,7 +10,7 @@ mod format;
 mod verify;
 
 use std::io::{self, BufWriter, Read as _, Write as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -229,6 +229,21 @@ impl Folder {
         (Held { messages, names }, trust)
     }
 
+    /// Waits the moment until a large folder that just changed can be told to be at rest: without an index the next
+    /// session must list it. Takes nothing in that has not been told to the client.
+    fn await_rest(&self, view: &mut Snapshot) {
+        let inner = &self.inner;
+        std::thread::sleep(inner.window() + Duration::from_millis(1));
+        let mut empty = true;
+        let listed = inner
+            .new
+            .list(|entry| empty &= entry.name.starts_with(b"."));
+        if listed.is_ok() && empty {
+            // Without success there is no index, and that is all.
+            let _ = self.follow(view);
+        }
+    }
+
     /// Ends the use of a view: the folder is left with an index if it is at rest.
     pub fn close(&self, view: &mut Snapshot) {
         view.index_rests = None;
@@ -236,6 +251,9 @@ impl Folder {
         if view.sized && view.indexed {
             // Worth another index: what is remembered of the messages is then found without a look at their files.
             view.indexed = false;
+        }
+        if !view.indexed && view.attended && !view.read_only && view.len() >= LATE {
+            self.await_rest(view);
         }
         // A folder that cannot be looked at has no use for one.
         if !view.indexed && matches!(self.is_changed(view), Ok(false)) {

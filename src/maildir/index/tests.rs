@@ -302,6 +302,32 @@ fn a_delivery_costs_a_look_at_new_and_not_at_the_folder() {
 }
 
 #[test]
+fn a_session_that_ends_just_after_a_change_leaves_an_index_all_the_same() {
+    let mailbox = Mailbox::new();
+    for number in 0..LATE {
+        mailbox.put(&format!("cur/{number}.a,S=2:2,S"), "x\n");
+    }
+    let large = Large {
+        folder: mailbox.inbox(),
+        mailbox,
+    };
+    large.index();
+    large.mailbox.put("new/5000.b", "x\n");
+    let mut view = large.folder.scan(Mode::ReadWrite).unwrap();
+    assert_eq!(view.len(), LATE + 1);
+    large.folder.close(&mut view);
+    assert_eq!(large.loaded().unwrap().len(), LATE + 1);
+    // What nobody has been told of stays new.
+    let change = Change::new(Action::Add, Flags::FLAGGED, Vec::new());
+    let mut view = large.folder.scan(Mode::ReadWrite).unwrap();
+    large.folder.change(&mut view, &[0], &change).unwrap();
+    large.mailbox.put("new/5001.b", "x\n");
+    large.folder.close(&mut view);
+    assert!(large.loaded().is_none());
+    assert!(large.mailbox.path().join("new/5001.b").exists());
+}
+
+#[test]
 fn sizes_that_names_do_not_tell_are_kept_until_the_file_is_another_one() {
     let mailbox = Mailbox::new();
     for number in 0..250 {
