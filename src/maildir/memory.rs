@@ -141,6 +141,26 @@ impl Memory {
         }
     }
 
+    /// As [`Memory::add`] beside what [`Memory::get`] has just given for this message. What was added since the
+    /// command began cannot be added to.
+    pub fn add_to(&mut self, snapshot: &Snapshot, index: usize, fields: &[(Field, &[u8])]) {
+        let Some(cache) = self.cache() else {
+            return;
+        };
+        let key = snapshot
+            .get(index)
+            .and_then(|message| key(snapshot, message, None));
+        let Some(key) = key else {
+            return;
+        };
+        if cache.get(&key).is_some() {
+            cache.add(&key, fields);
+        }
+        if cache.batch_is_full() {
+            self.write();
+        }
+    }
+
     /// Ends a command: writes what it has found out.
     pub fn end(&mut self) {
         self.write();

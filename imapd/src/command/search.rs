@@ -3,9 +3,10 @@
 //! Keys are tried in the order of their cost: what the view knows, then the file's attributes, then the header, then
 //! the text. A message is opened only if a key needs it, and its text is read once for all keys of the command.
 
+mod cached;
+
 use std::time::{Duration, Instant, SystemTime};
 
-use courier::maildir::cache::Field;
 use courier::maildir::{Error, ErrorKind, Flags, Folder, Memory, Message, Snapshot};
 use courier::mime::header::Known;
 use courier::sys::localtime;
@@ -471,60 +472,6 @@ impl Candidate<'_> {
             return self.with_remembered(|header| matching::in_field(header, name, needle));
         }
         Ok(matching::in_field(self.header()?, name, needle))
-    }
-
-    /// Reads from a header that has at least the fields that are remembered; from the cache, if it has them.
-    pub(super) fn with_remembered<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Result<T, Skip> {
-        // Not if the message is open anyway.
-        if self.header.is_none() && self.memory.one_more(self.folder) {
-            let record = self.memory.get(self.folder, self.view, self.index);
-            let known = record.and_then(|record| recall::value_in(&record, Field::Headers));
-            let made;
-            let value = match known {
-                Some(value) => value,
-                None => {
-                    made = self.remember()?;
-                    &made
-                }
-            };
-            if let Some(header) = recall::searchable(value) {
-                return Ok(read(header));
-            }
-        }
-        Ok(read(self.header()?))
-    }
-
-    /// RFC822.SIZE, from the cache if it has it.
-    pub(super) fn octets(&mut self) -> Result<u64, Skip> {
-        if self.opened.is_some() || !self.memory.one_more(self.folder) {
-            return Ok(self.content()?.octets()?);
-        }
-        let known = self
-            .memory
-            .get(self.folder, self.view, self.index)
-            .and_then(|record| recall::value_in(&record, Field::Size))
-            .and_then(|value| value.try_into().ok());
-        if let Some(known) = known {
-            return Ok(u64::from_le_bytes(known));
-        }
-        let opened = self.open()?;
-        let identity = opened.identity;
-        let octets = opened.content.octets()?;
-        let fields = [(Field::Size, &octets.to_le_bytes()[..])];
-        self.memory.add(self.view, self.index, identity, &fields);
-        Ok(octets)
-    }
-
-    /// Remembers the message's header fields, and gives them as they are remembered.
-    fn remember(&mut self) -> Result<Vec<u8>, Skip> {
-        let opened = self.open()?;
-        let identity = opened.identity;
-        let value = recall::make(Field::Headers, &mut opened.content)?;
-        if recall::is_worth_keeping(Field::Headers, &value) {
-            let fields = [(Field::Headers, value.as_slice())];
-            self.memory.add(self.view, self.index, identity, &fields);
-        }
-        Ok(value)
     }
 
     fn header(&mut self) -> Result<&[u8], Skip> {

@@ -12,6 +12,7 @@ use super::search::{self, Candidate, Skip};
 use crate::attempt;
 use crate::grammar::cursor::SyntaxError;
 use crate::grammar::sort::{Criterion, Sort, SortKey};
+use crate::recall;
 use crate::reply::{Code, Reply};
 use crate::session::{Executed, Session, malformed};
 
@@ -129,8 +130,7 @@ fn append_one(candidate: &mut Candidate<'_>, key: SortKey, keys: &mut Vec<u8>) -
             append_number(size, keys);
         }
         SortKey::Subject => {
-            let base = first_field(candidate, Known::Subject, |value| subject::base(value).text)?;
-            append_text(&base.unwrap_or_default(), keys);
+            candidate.with_sort_keys(sort_keys, |known| append_collated(known.subject, keys))?;
         }
         SortKey::Cc => append_text(&first_address(candidate, Known::Cc, mailbox)?, keys),
         SortKey::From => append_text(&first_address(candidate, Known::From, mailbox)?, keys),
@@ -154,8 +154,11 @@ fn append_number(number: i64, keys: &mut Vec<u8>) {
 
 /// A text in the order of its collation, ended so that a shorter one stands before a longer one that begins like it.
 fn append_text(text: &str, keys: &mut Vec<u8>) {
-    let key = collate::key(text);
-    let bytes = key.as_bytes();
+    append_collated(collate::key(text).as_bytes(), keys);
+}
+
+/// As [`append_text`] for what its collation made of the text.
+fn append_collated(bytes: &[u8], keys: &mut Vec<u8>) {
     let kept = bytes.get(..TEXT_MAX).unwrap_or(bytes);
     for &byte in kept {
         keys.push(byte);
@@ -179,11 +182,25 @@ fn checksum(bytes: &[u8]) -> u64 {
 
 /// The sent date of RFC 5256 section 2.2: the Date field in UTC, INTERNALDATE if there is no usable one.
 fn sent_date(candidate: &mut Candidate<'_>) -> Result<i64, Skip> {
-    let sent = first_field(candidate, Known::Date, header_date)?;
-    match sent.flatten() {
+    match candidate.with_sort_keys(sort_keys, |known| known.sent)? {
         Some(sent) => Ok(sent),
         None => candidate.internal_date(),
     }
+}
+
+/// What is remembered of a header for sorting.
+fn sort_keys(header: &[u8]) -> Vec<u8> {
+    let first = |name| {
+        Fields::new(header)
+            .find(|field| Known::of(field.name) == Some(name))
+            .map(|field| field.value)
+    };
+    let subject = first(Known::Subject).map(|value| subject::base(value).text);
+    recall::SortKeys {
+        sent: first(Known::Date).and_then(header_date),
+        subject: collate::key(&subject.unwrap_or_default()).as_bytes(),
+    }
+    .write()
 }
 
 /// The moment that a Date field names, Unix time.
