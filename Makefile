@@ -138,7 +138,7 @@ deps:
 
 # ---- installing ----------------------------------------------------------------------------------------------
 
-BIN_PROGRAMS = imapd pop3d maildirmake deliverquota makedat makeimapaccess couriertls
+BIN_PROGRAMS = imapd pop3d maildirmake maildiracl deliverquota makedat makeimapaccess couriertls
 SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool maildircheck \
 	userdb makeuserdb userdbpw pw2userdb authtest authenumerate authpasswd
 LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog systemuser

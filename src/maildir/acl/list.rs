@@ -129,6 +129,38 @@ impl Acl {
         rights
     }
 
+    /// The rights of whoever is all of these identifiers at once (`owner`, `user=NAME`, `group=NAME`).
+    pub fn rights_of(&self, identifiers: &[&[u8]]) -> Rights {
+        let names = |prefix: &[u8]| -> Vec<Vec<u8>> {
+            identifiers
+                .iter()
+                .filter_map(|identifier| identifier.strip_prefix(prefix))
+                .map(<[u8]>::to_vec)
+                .collect()
+        };
+        let mut groups = names(b"group=");
+        if identifiers.contains(&&b"administrators"[..]) {
+            groups.push(b"administrators".to_vec());
+        }
+        let users = names(b"user=");
+        let owner = identifiers.contains(&&b"owner"[..]);
+        let rights = self.union(|identifier| {
+            let mut users = users.iter().map(|user| Identity {
+                user: user.clone(),
+                groups: Vec::new(),
+            });
+            let all = Identity {
+                user: Vec::new(),
+                groups: groups.clone(),
+            };
+            is_meant(identifier, &all, owner) || users.any(|who| is_meant(identifier, &who, false))
+        });
+        if owner && !self.fixed {
+            return rights.with(&Rights::new(b"a"));
+        }
+        rights
+    }
+
     /// What the list fails to leave to those who must keep it, if anything; `owner` is the owner's login name.
     pub fn missing(&self, owner: &[u8]) -> Option<Minimum> {
         let nobody = Identity::default();

@@ -1,6 +1,7 @@
 //! The files of access control lists (contract: shared-folders A1).
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, SystemTime};
 
 use super::list::{Acl, Minimum};
 use crate::maildir::error::{Error, ErrorKind, Result};
@@ -128,6 +129,36 @@ impl Maildir {
         self.write_acl(name, &acl)?;
         // As everybody reads it.
         Ok(Ok(Acl::parse(&acl.to_text())))
+    }
+
+    /// Removes the lists of names that are no folders and have none below them, an hour after their last change.
+    ///
+    /// # Errors
+    /// The maildir cannot be read or written.
+    pub fn reset_acls(&self) -> Result<()> {
+        const PAUSE: Duration = Duration::from_secs(3600);
+        let root = &self.root;
+        match root.dir.mkdir(HIERACL, 0o755) {
+            Err(error) if error.errno() != Some(Errno::EEXIST) => return Err(error),
+            _ => {}
+        }
+        let folders = self.folders()?;
+        let dir = root.dir.open_dir(HIERACL)?;
+        for name in hierarchy_names(&root.dir)? {
+            let needed = FolderName::new(&name)
+                .is_ok_and(|name| folders.iter().any(|folder| folder.name.is_below(&name)));
+            let Some(stat) = dir
+                .stat(&name)?
+                .filter(|_| !needed && !name.starts_with(b"."))
+            else {
+                continue;
+            };
+            let age = SystemTime::now().duration_since(files::modified(&stat));
+            if age.is_ok_and(|age| age > PAUSE) {
+                dir.remove(&name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives each folder below `name` that follows its list what it has now as a list of its own. The caller holds

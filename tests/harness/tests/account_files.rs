@@ -262,6 +262,25 @@ fn one_access_control_list_for_all_programs() -> Result<(), Error> {
             "maildiracl",
             &["-set", &maildir, "INBOX.Work", "user=al", "lrx"],
         )?;
+        // Our tool reads and writes the same.
+        let ours = |words: &[&str]| -> Result<String, Error> {
+            let output = Command::new(programs::ours("maildiracl")?)
+                .args(words)
+                .uid(pair.account.uid)
+                .gid(pair.account.gid)
+                .output()?;
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        for folder in ["INBOX", "INBOX.Work", "INBOX.Work.Deep"] {
+            assert_eq!(ours(&["-list", &maildir, folder])?, list(folder)?);
+            for identifier in ["user=mary", "owner", "user=al", "group=administrators"] {
+                let words = ["-compute", &*maildir, folder, identifier, "user=x"];
+                assert_eq!(ours(&words)?, pair.run("maildiracl", &words)?, "{words:?}");
+            }
+        }
+        ours(&["-set", &maildir, "INBOX.Work.Deep", "user=mary", "+w"])?;
+        assert!(list("INBOX.Work.Deep")?.contains("user=mary\tlrsw\n"));
+        ours(&["-set", &maildir, "INBOX.Work.Deep", "user=mary", "-w"])?;
         let expected = [
             (
                 "INBOX.Work.Deep",
