@@ -1,10 +1,13 @@
 //! Our login programs with Debian's couriertls, and Debian's with ours, on the port that is encrypted from the start
 //! and by STARTTLS. `make check-interop` runs all of it; without `COURIER_INTEROP=1` only ours meets ours.
 
+use std::process::Command;
+
 use harness::client::Client;
-use harness::server::{Parts, Server, Setup, Side};
+use harness::process::output;
+use harness::server::{PASSWORD, Parts, Server, Setup, Side};
 use harness::tls::{self, Tls};
-use harness::{Error, mail};
+use harness::{Error, mail, programs};
 
 /// The login programs of `login` and the couriertls of `program`.
 fn mixed(login: Side, tls: Tls) -> Result<(), Error> {
@@ -48,6 +51,59 @@ fn mixed(login: Side, tls: Tls) -> Result<(), Error> {
         assert_eq!(lines.len(), 2, "{lines:?}");
         Ok(())
     })
+}
+
+/// The same for POP3, with Python's poplib.
+fn mixed_pop3(login: Side, tls: Side) -> Result<(), Error> {
+    harness::run(|| {
+        if std::env::var_os("COURIER_INTEROP").is_none() {
+            return Err(Error::Skipped(
+                "interchange with Debian's couriertls: run by make check-interop".to_owned(),
+            ));
+        }
+        let python = programs::installed("python3")?;
+        let mut setup = Setup::new(Side::Ours, &["tess"]);
+        setup.parts = Parts {
+            login,
+            auth: login,
+            session: Side::Ours,
+        };
+        setup.tls = Some(Tls::new(tls));
+        let pop3login = match login {
+            Side::Ours => programs::ours("pop3login")?,
+            Side::Reference => "/usr/lib/courier/courier/courierpop3login".into(),
+        };
+        setup.command = Some(vec![
+            pop3login.into(),
+            programs::ours("pop3d")?.into(),
+            "Maildir".into(),
+        ]);
+        let server = Server::start(&setup)?;
+        let script = programs::source_root().join("tests/clients/tls_session.py");
+        for (port, starttls) in [(server.tls_port, ""), (server.port, "starttls=1")] {
+            let printed = output(
+                Command::new(&python)
+                    .arg(&script)
+                    .arg(port.to_string())
+                    .args(["tess", PASSWORD])
+                    .arg(tls::certificate(server.state()))
+                    .arg("protocol=pop3")
+                    .args([starttls].iter().filter(|word| !word.is_empty())),
+            )?;
+            assert_eq!(String::from_utf8_lossy(&printed), "ok\n");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn our_pop3login_with_their_couriertls() -> Result<(), Error> {
+    mixed_pop3(Side::Ours, Side::Reference)
+}
+
+#[test]
+fn their_pop3login_with_our_couriertls() -> Result<(), Error> {
+    mixed_pop3(Side::Reference, Side::Ours)
 }
 
 #[test]
