@@ -47,6 +47,7 @@ mv "$root/recorder" "$prefix/sbin/courierlogger"
 uid=$(stat -c %u "$maildir")
 cat >"$root/preauth" <<END
 #!/bin/sh
+export AUTHENTICATED=nobody
 cd $root/alice && exec setpriv --reuid=$uid --regid=$uid --clear-groups $prefix/bin/\$1 Maildir 2>>$root/preauth.log
 END
 chmod 755 "$root/preauth"
@@ -79,13 +80,18 @@ for kind in inetd xinetd; do
     fi
     : >"$root/inetd.log"
     configuration=$root/$kind.conf
-    preauth=$(python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    # shellcheck disable=SC2046 # two words
+    set -- $(python3 -c 'import socket
+sockets = [socket.socket() for _ in range(2)]
+for s in sockets: s.bind(("127.0.0.1", 0))
+print(*(s.getsockname()[1] for s in sockets))')
+    poppreauth=$1 imappreauth=$2
     case $kind in
         inetd)
             sed "s/^imap /127.0.0.1:$imap /; s/^imaps /127.0.0.1:$imaps /; s/^pop3 /127.0.0.1:$pop3 /
                 s/^pop3s /127.0.0.1:$pop3s /" "$prefix/share/inetd.conf.example" >"$configuration"
-            echo "127.0.0.1:$preauth stream tcp nowait root $root/preauth preauth pop3d" >>"$configuration"
+            echo "127.0.0.1:$poppreauth stream tcp nowait root $root/preauth preauth pop3d" >>"$configuration"
+            echo "127.0.0.1:$imappreauth stream tcp nowait root $root/preauth preauth imapd" >>"$configuration"
             options=-i
             ;;
         xinetd)
@@ -95,8 +101,11 @@ s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
                 echo '}'
                 sed "s/= 143$/= $imap/; s/= 993$/= $imaps/; s/= 110$/= $pop3/; s/= 995$/= $pop3s/" \
                     "$prefix/share/xinetd.conf.example"
-                sed -n '/^service pop3$/,/^}/p' "$prefix/share/xinetd.conf.example" |
-                    sed "s/pop3$/alone/; s/= 110$/= $preauth/; s|server  *=.*|server = $root/preauth|; s/= inetd/= pop3d/"
+                for alone in "pop3d $poppreauth" "imapd $imappreauth"; do
+                    sed -n '/^service pop3$/,/^}/p' "$prefix/share/xinetd.conf.example" |
+                        sed "s/pop3$/alone-${alone% *}/; s/= 110$/= ${alone#* }/; s|server  *=.*|server = $root/preauth|
+                            s/= inetd/= ${alone% *}/"
+                done
             } | sed 's/^defaults {/defaults\n{\n/' >"$configuration"
             options="-dontfork -pidfile $root/xinetd.pid -f"
             ;;
@@ -150,11 +159,17 @@ s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20); print(s.makef
     # Without login.
     output=$(python3 -c 'import socket, sys
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20); s.sendall(b"STAT\r\nQUIT\r\n")
-print(s.makefile("rb").read().decode())' "$preauth" | tr -d '\r')
+print(s.makefile("rb").read().decode())' "$poppreauth" | tr -d '\r')
     case $output in '+OK logged in.
 +OK 1 '*'
 +OK Bye-bye.'*) ;; *) failed "$kind: pop3d alone: $output" ;; esac
     grep -q 'INFO: LOGIN, user=nobody, ip=\[\(::ffff:\)\{0,1\}127.0.0.1\], port=\[[1-9]' "$root/preauth.log" ||
         failed "$kind: pop3d alone: $(cat "$root/preauth.log")"
+    output=$(python3 -c 'import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20); s.sendall(b"a SELECT INBOX\r\nb LOGOUT\r\n")
+print(s.makefile("rb").read().decode())' "$imappreauth" | tr -d '\r')
+    case $output in '* PREAUTH '*'* 1 EXISTS'*'b OK '*) ;; *) failed "$kind: imapd alone: $output" ;; esac
+    grep -q 'INFO: LOGIN, user=[^,]*, ip=\[\(::ffff:\)\{0,1\}127.0.0.1\], port=\[[1-9][0-9]*\], protocol=IMAP' \
+        "$root/preauth.log" || failed "$kind: imapd alone: $(cat "$root/preauth.log")"
     end
 done

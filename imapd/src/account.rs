@@ -10,6 +10,7 @@ use std::time::Instant;
 use courier::auth::system;
 use courier::sys::log::{Level, log};
 use courier::sys::user::Query;
+use courier::sys::{endpoint, fd};
 
 /// The account and its client.
 #[derive(Debug, Clone)]
@@ -59,6 +60,16 @@ pub enum Nobody {
     UnknownUid(u32),
 }
 
+/// The other end of standard input, if inetd has made that a TCP connection.
+fn peer() -> Option<(String, String)> {
+    let known = endpoint::variables(fd::stdin(), |_| false);
+    let value = |wanted| {
+        let found = known.iter().find(|(name, _)| *name == wanted);
+        found.map(|(_, value)| value.clone())
+    };
+    Some((value("TCPREMOTEIP")?, value("TCPREMOTEPORT")?))
+}
+
 impl Account {
     /// From the environment. A pre-authenticated session belongs to `AUTHENTICATED` or to whoever runs the program.
     ///
@@ -86,7 +97,8 @@ impl Account {
                     }
                 }
             };
-            (name, "127.0.0.1".to_owned(), "0".to_owned())
+            let (ip, port) = peer().unwrap_or_else(|| ("127.0.0.1".to_owned(), "0".to_owned()));
+            (name, ip, port)
         };
         Ok(Self {
             name,
