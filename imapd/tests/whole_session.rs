@@ -182,6 +182,8 @@ fn serve(maildir: &Path, input: &[u8]) -> (End, usize) {
     file.write_all(input).unwrap();
     file.rewind().unwrap();
     nix::unistd::dup2_stdin(&file).unwrap();
+    // As the program itself does where it is linked dynamically.
+    courier::sys::user::set_ask(courier::sys::user::directly);
     let account = Account::from_environment(false, false).unwrap();
     let settings = Settings::from_environment();
     let maildir = Maildir::open(maildir, options()).unwrap();
