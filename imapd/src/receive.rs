@@ -30,6 +30,8 @@ pub const MAX_SKIPPED: u64 = 1 << 30;
 
 /// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
+/// Bytes asked for while commands come one by one. The space is cleared first, for nothing if it is not used.
+const SMALL_CHUNK: usize = 2 * 1024;
 /// Read at once while a literal streams.
 const STREAM_CHUNK: usize = 64 * 1024;
 /// End of a line that may hold a literal's announcement: `~{9223372036854775807+}`.
@@ -90,6 +92,8 @@ pub struct Input {
     signalled: bool,
     /// How often the buffer has been filled.
     fills: u32,
+    /// The last time all of the space was used: more is waiting.
+    filled: bool,
 }
 
 impl Input {
@@ -113,6 +117,7 @@ impl Input {
             signals: Some(signals),
             signalled: false,
             fills: 0,
+            filled: false,
         })
     }
 
@@ -171,7 +176,8 @@ impl Input {
             let used = piece.len();
             self.start = self.start.saturating_add(used);
             if end.is_none() {
-                self.fill(CHUNK, timeout, out)?;
+                let chunk = if self.filled { CHUNK } else { SMALL_CHUNK };
+                self.fill(chunk, timeout, out)?;
                 continue;
             }
             self.start = self.start.saturating_add(1);
@@ -328,6 +334,7 @@ impl Input {
                 Ok(0) => return Err(Closed::Disconnected),
                 Ok(read) => {
                     self.received = self.received.saturating_add(read as u64);
+                    self.filled = read == chunk;
                     return Ok(());
                 }
                 Err(Errno::EINTR) => {}
