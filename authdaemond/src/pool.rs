@@ -62,10 +62,11 @@ impl std::error::Error for StartError {}
 /// # Errors
 /// [`StartError`], before anything is served.
 pub fn run(paths: &Paths) -> Result<(), StartError> {
+    // First: whoever finds the socket may send a signal, and what is read below may be asked to be read again.
+    let signals = prepare_process()?;
     let settings = Settings::read(&paths.authdaemonrc).map_err(StartError::Configuration)?;
     let pinned = Pinned::at_start(&settings);
     let listener = Listener::bind(paths).map_err(StartError::Listen)?;
-    let signals = prepare_process()?;
     let mut pool = Pool {
         paths,
         listener,
