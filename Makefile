@@ -257,6 +257,7 @@ bench: deps
 
 check-interop: deps
 	@$(RUN_CARGO) build --locked
+	@$(RUN_CARGO) build --locked -p tracker
 	@COURIER_BINDIR='$(abspath $(TARGET))/debug' CARGO='$(CARGO)' PATH='$(dir $(CARGO))':"$$PATH" $(PATHS) \
 		$(source)/tests/interop/run
 

@@ -547,3 +547,6 @@ fn is_ours(inner: &Inner) -> bool {
 pub(super) fn is_private(stat: &FileStat) -> bool {
     stat.st_uid == nix::unistd::geteuid().as_raw() && stat.st_mode & 0o077 == 0
 }
+
+#[cfg(test)]
+mod tests;

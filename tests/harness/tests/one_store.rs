@@ -227,3 +227,76 @@ fn both_wait_for_a_lock_that_is_held_and_take_one_that_is_not() -> Result<(), Er
         Ok(())
     })
 }
+
+#[test]
+fn what_the_original_does_in_between_gets_modseqs() -> Result<(), Error> {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::process::CommandExt;
+    use tracker::{Answer, Client as Known, Gone, Session};
+    interop(|pair| {
+        let gone = |_: Gone| Error::new("the session is gone");
+        let owner = std::fs::metadata(&pair.maildir)?;
+        let start = || -> Result<(Session, Answer), Error> {
+            let mut command = Command::new(tracker::program().map_err(Error::new)?);
+            command
+                .arg(&pair.maildir)
+                .uid(owner.uid())
+                .gid(owner.gid())
+                .current_dir("/");
+            let mut session = Session::spawn(command)?;
+            let answer = session.command("open INBOX").map_err(gone)?;
+            Ok((session, answer.ok_or_else(|| Error::new("no INBOX"))?))
+        };
+        let (mut session, _) = start()?;
+        for command in ["append", "append", "append", "store 2 S work"] {
+            session.command(command).map_err(gone)?;
+        }
+        let told = session.command("look").map_err(gone)?.unwrap_or_default();
+        assert_eq!(told.messages.len(), 3, "{told:?}");
+        assert!(told.highest > 0, "{told:?}");
+        let log = std::fs::metadata(pair.maildir.join("courierimapindex.log"))?;
+        let meddle = || -> Result<(), Error> {
+            let mut client = pair.login(Side::Reference)?;
+            client.expect_ok("SELECT INBOX")?;
+            client.expect_ok("STORE 1 +FLAGS (\\Answered)")?;
+            client.expect_ok("STORE 2 FLAGS (\\Flagged urgent)")?;
+            client.append("INBOX (\\Seen)", &mail::message(9, 1, 300))?;
+            client.expect_ok("NOOP")?;
+            client.expect_ok("STORE 3 +FLAGS (\\Deleted)")?;
+            client.expect_ok("EXPUNGE")?;
+            client.expect_ok("LOGOUT")?;
+            Ok(())
+        };
+        let check = |session: &mut Session, uids: &[u32]| -> Result<(), Error> {
+            let end = Instant::now() + Duration::from_secs(20);
+            let now = loop {
+                let now = session.command("look").map_err(gone)?.unwrap_or_default();
+                // Absence is believed of a quiet folder.
+                if now.messages.keys().copied().eq(uids.iter().copied()) {
+                    break now;
+                }
+                assert!(Instant::now() < end, "{now:?}");
+                std::thread::sleep(Duration::from_millis(50));
+            };
+            assert!(now.highest > told.highest);
+            let since = format!("since {}", told.highest);
+            let changes = session.command(&since).map_err(gone)?.unwrap_or_default();
+            let mut known = Known::of(&told);
+            known.learn(&changes);
+            assert_eq!(known, Known::of(&now));
+            let state = |uid| now.messages.get(&uid).map(|(_, state)| state.as_str());
+            assert_eq!((state(1), state(2)), (Some("R/"), Some("F/urgent")));
+            Ok(())
+        };
+        // With a session of ours looking on, and with none.
+        meddle()?;
+        check(&mut session, &[1, 2, 4])?;
+        drop(session);
+        meddle()?;
+        check(&mut start()?.0, &[1, 2, 5])?;
+        // The original has left our file alone.
+        let after = std::fs::metadata(pair.maildir.join("courierimapindex.log"))?;
+        assert_eq!((log.ino(), log.mode()), (after.ino(), after.mode()));
+        Ok(())
+    })
+}

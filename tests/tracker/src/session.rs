@@ -65,8 +65,17 @@ impl Session {
     /// # Errors
     /// Those of spawn.
     pub fn start(program: &Path, maildir: &Path) -> std::io::Result<Self> {
-        let mut child = Command::new(program)
-            .arg(maildir)
+        let mut command = Command::new(program);
+        command.arg(maildir);
+        Self::spawn(command)
+    }
+
+    /// As [`Self::start`] with a command of the caller's.
+    ///
+    /// # Errors
+    /// Those of spawn.
+    pub fn spawn(mut command: Command) -> std::io::Result<Self> {
+        let mut child = command
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
