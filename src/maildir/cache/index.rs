@@ -34,7 +34,9 @@ impl Index {
     /// Places whose name has this hash, newest first.
     pub(super) fn places(&self, hash: u32) -> impl Iterator<Item = u64> + '_ {
         let from = self.sorted.partition_point(|entry| entry.0 < hash);
-        let to = self.sorted.partition_point(|entry| entry.0 <= hash);
+        // As good as always one or two.
+        let after = self.sorted.get(from..).unwrap_or_default().iter();
+        let to = from + after.take_while(|entry| entry.0 == hash).count();
         let recent = self
             .recent
             .iter()
