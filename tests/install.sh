@@ -350,7 +350,10 @@ if command -v openssl >/dev/null; then
         $shell "$prefix/libexec/imapd-ssl.rc" start 2>"$root/notes" || failed "$shell: start: $(cat "$root/notes")"
         output=$(encrypted imapd "imaps://localhost:$sslport/INBOX;MAILINDEX=1")
         case $output in *Hello.*) ;; *) failed "$shell: $output" ;; esac
-        $shell "$prefix/libexec/imapd-ssl.rc" stop || failed "$shell: stop"
+        $shell "$prefix/libexec/imapd-ssl.rc" restart 2>"$root/notes" || failed "$shell: restart: $(cat "$root/notes")"
+        output=$(encrypted imapd "imaps://localhost:$sslport/INBOX;MAILINDEX=1")
+        case $output in *Hello.*) ;; *) failed "$shell: after restart: $output" ;; esac
+        $shell "$prefix/libexec/imapd-ssl.rc" stop --drain || failed "$shell: stop"
     done
 
     echo "  all four by courier-imap.sysvinit, with no more privileges than the systemd units leave"
