@@ -170,12 +170,14 @@ impl Filter {
         let mut rest = piece;
         while !rest.is_empty() {
             // Runs of what changes nothing are passed over at once.
+            let bytes = rest.as_bytes();
             let end = match self.place {
-                Place::Text if self.hidden.is_some() => rest.find('<'),
-                Place::Text => rest.find(['<', '&']),
-                Place::Tag => rest.find(['>', '"', '\'']),
-                Place::Quoted(quote) => rest.find(quote),
-                Place::Comment(0) => rest.find('-'),
+                Place::Text if self.hidden.is_some() => memchr::memchr(b'<', bytes),
+                Place::Text => memchr::memchr2(b'<', b'&', bytes),
+                Place::Tag => memchr::memchr3(b'>', b'"', b'\'', bytes),
+                Place::Quoted('"') => memchr::memchr(b'"', bytes),
+                Place::Quoted(_) => memchr::memchr(b'\'', bytes),
+                Place::Comment(0) => memchr::memchr(b'-', bytes),
                 Place::Reference | Place::Name | Place::Comment(_) => Some(0),
             };
             let end = end.unwrap_or(rest.len());
