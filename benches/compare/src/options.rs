@@ -52,7 +52,12 @@ impl Options {
         grammar
             .parsing_style(ParsingStyle::FloatingFrees)
             .optflag("h", "help", "show this")
-            .optopt("", "rows", "only these rows", "KEY,KEY")
+            .optopt(
+                "",
+                "rows",
+                "only these rows; with --growth, \"none\" for the plots alone",
+                "KEY,KEY",
+            )
             .optopt("", "messages", "messages in the big mailbox (10000)", "N")
             .optopt("", "rounds", "measurements of each row (3)", "N")
             .optopt("", "logins", "connections of the login rows (300)", "N")
