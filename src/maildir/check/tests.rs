@@ -543,7 +543,7 @@ fn a_damaged_or_copied_log_of_changes_goes() {
     repaired(&["derived"], |mailbox| {
         let path = logged(mailbox);
         let mut bytes = fs::read(&path).unwrap();
-        bytes[70] ^= 1;
+        bytes[325] ^= 1;
         fs::write(path, bytes).unwrap();
     });
     repaired(&["derived"], |mailbox| {
