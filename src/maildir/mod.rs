@@ -34,6 +34,9 @@ mod fixture;
 mod flags;
 mod folder;
 mod follow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod keyword_files;
 mod keywords;

@@ -29,6 +29,8 @@ use index::Index;
 use record::{ALIGN, HEADER_LEN, Header};
 pub use record::{Field, Key, Record};
 use segment::{Health, Segment};
+#[cfg(feature = "fuzzing")]
+pub(crate) use verify::fuzz;
 pub(crate) use verify::is_whole;
 
 /// Name of the file in the folder directory; segments add a dot and a unique part.

@@ -21,7 +21,7 @@ use crate::maildir::flags::Flags;
 use crate::maildir::keywords::{KeywordSet, KeywordTable};
 use crate::maildir::snapshot::{FolderStamps, Message, Snapshot};
 
-const MAGIC: &[u8; 8] = b"CIMAPix\x02";
+pub(super) const MAGIC: &[u8; 8] = b"CIMAPix\x02";
 const STAMP: usize = 56;
 /// Octets of the header.
 pub(super) const LENGTH: usize = 16 + 4 * STAMP + 8 * 4;

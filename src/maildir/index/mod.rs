@@ -25,6 +25,8 @@ use crate::sys::log::{Level, log};
 use crate::sys::map::Map;
 pub(crate) use format::encode_stamps;
 use format::{Header, LENGTH};
+#[cfg(feature = "fuzzing")]
+pub(crate) use verify::fuzz;
 pub(crate) use verify::is_whole;
 
 /// The file's name in the folder.

@@ -120,6 +120,42 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u32> {
     number(digits)
 }
 
+/// The names that a database says.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn names(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let (_, db) = super::parse(bytes.to_vec());
+    let entries = (0..db.len()).filter_map(|position| db.entry(position));
+    entries.map(|(_, name)| name.to_vec()).collect()
+}
+
+/// Reads and writes hostile bytes.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let entries = |db: &super::UidDb| -> Vec<(u32, Vec<u8>)> {
+        let entries = (0..db.len()).filter_map(|position| db.entry(position));
+        entries.map(|(uid, name)| (uid, name.to_vec())).collect()
+    };
+    let (_, mut db) = super::parse(bytes.to_vec());
+    let read = entries(&db);
+    assert!(read.is_sorted_by(|a, b| a.0 < b.0));
+    let names: HashSet<&[u8]> = read.iter().map(|(_, name)| name.as_slice()).collect();
+    assert_eq!(names.len(), read.len());
+    for (position, (_, name)) in read.iter().enumerate() {
+        assert_eq!(db.index().get(name), Some(position));
+    }
+    db.uid_validity = 7;
+    db.uid_next = read.last().map_or(1, |(uid, _)| uid + 1);
+    let written = db.encode();
+    let (header, again) = super::parse(written.clone());
+    assert_eq!(header, Some((7, Some(db.uid_next))));
+    assert!(!again.needs_repair);
+    assert_eq!(entries(&again), read);
+    let faults = Faults::in_text(&written, Copy::Absent);
+    assert!(!faults.torn && faults.nonsense + faults.repeated_uids + faults.repeated_names == 0);
+    let faults = Faults::in_text(bytes, Copy::Absent);
+    assert!(faults.names.len() <= bytes.len());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

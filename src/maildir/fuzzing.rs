@@ -1,0 +1,114 @@
+//! The store's parsers under names that the fuzz targets can reach (`fuzz/`; feature `fuzzing`). Each function
+//! takes hostile bytes and checks what must hold whatever they are.
+
+use std::cmp::Ordering;
+
+use super::cache;
+use super::filename;
+use super::flags::Flags;
+use super::index;
+use super::keywords::{self, KeywordSet, KeywordTable};
+use super::sizelist::SizeList;
+use super::uiddb;
+
+/// `courierimapuiddb`: UIDs and names come out once and ascending, and survive being written.
+pub fn uid_database(bytes: &[u8]) {
+    uiddb::faults::fuzz(bytes);
+}
+
+/// Sets by base name, the keywords as text.
+fn sets(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<Vec<u8>>)> {
+    let mut table = KeywordTable::default();
+    let mut found: Vec<(&[u8], KeywordSet)> = Vec::new();
+    keywords::parse_list(bytes, &mut table, |name, set| found.push((name, set)));
+    let mut sets: Vec<(Vec<u8>, Vec<Vec<u8>>)> = found
+        .into_iter()
+        .filter(|(_, set)| !set.is_empty())
+        .map(|(name, set)| {
+            let mut words: Vec<Vec<u8>> = table
+                .names_of(set)
+                .map(<[u8]>::to_ascii_lowercase)
+                .collect();
+            words.sort();
+            (name.to_vec(), words)
+        })
+        .collect();
+    sets.sort();
+    sets
+}
+
+/// `courierimapkeywords/:list`: what is read is read again after being written.
+pub fn keyword_list(bytes: &[u8]) {
+    let mut table = KeywordTable::default();
+    let mut found: Vec<(&[u8], KeywordSet)> = Vec::new();
+    keywords::parse_list(bytes, &mut table, |name, set| found.push((name, set)));
+    let written = keywords::encode_list(&table, found.into_iter());
+    assert_eq!(sets(bytes), sets(&written));
+}
+
+/// An update of one message's keywords: the same.
+pub fn keyword_update(bytes: &[u8]) {
+    let mut table = KeywordTable::default();
+    let set = keywords::parse_update(bytes, &mut table);
+    let written = keywords::encode_update(&table, set);
+    assert_eq!(keywords::parse_update(&written, &mut table), set);
+    for word in table.names_of(set) {
+        // What clients could not have sent is `_`; DEL and 8-bit bytes, which other software writes, are shown.
+        let seven: Vec<u8> = word
+            .iter()
+            .map(|byte| if *byte < 0x7f { *byte } else { b'x' })
+            .collect();
+        assert!(keywords::valid_keyword(&seven), "{}", word.escape_ascii());
+    }
+}
+
+/// `courierpop3dsizelist`: the same.
+pub fn size_list(bytes: &[u8]) {
+    let list = SizeList::parse(bytes);
+    let mut uidl = Vec::new();
+    for (name, entry) in &list.entries {
+        entry.uidl(name, &mut uidl);
+    }
+    assert!(uidl.iter().all(|byte| (0x21..=0x7e).contains(byte)));
+    if let Some(validity) = list.validity {
+        let written = SizeList::encode(list.next, validity, list.entries.iter().copied());
+        let again = SizeList::parse(&written);
+        assert_eq!((again.next, again.validity), (list.next, list.validity));
+        assert_eq!(again.entries.len(), list.entries.len());
+    }
+}
+
+/// Names of message files: a change of flags changes nothing else.
+pub fn message_name(bytes: &[u8]) {
+    let flags = filename::flags(bytes);
+    for wanted in [Flags::NONE, flags, Flags::ALL] {
+        let name = filename::with_flags(bytes, wanted);
+        assert_eq!(filename::base(&name), filename::base(bytes));
+        assert_eq!(filename::identity(&name), filename::identity(bytes));
+        assert_eq!(filename::stored_size(&name), filename::stored_size(bytes));
+        assert_eq!(filename::flags(&name), wanted);
+        assert_eq!(filename::with_flags(&name, wanted), name);
+        assert_eq!(filename::order(&name, bytes), Ordering::Equal);
+    }
+    if filename::storable(filename::base(bytes)) {
+        let base = filename::base(bytes);
+        let line = [b"1 ", base, b"\n"].concat();
+        let database = [b"1 7 2\n", line.as_slice()].concat();
+        // What may be numbered is read back as it is.
+        assert!(
+            uiddb::faults::names(&database)
+                .iter()
+                .any(|name| name == base)
+        );
+    }
+}
+
+/// One record of `courierimapcache`, with its checksum made right: a field that is read lies in the record.
+pub fn cache_record(bytes: &[u8]) {
+    cache::fuzz(bytes);
+}
+
+/// `courierimapindex`, with its checksum made right.
+pub fn folder_index(bytes: &[u8]) {
+    index::fuzz(bytes);
+}
