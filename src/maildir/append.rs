@@ -368,7 +368,9 @@ pub(crate) fn file_messages(
         .map(|item| (item.base, item.keywords))
         .collect();
     let mut linked = Vec::with_capacity(items.len());
-    let result = keyword_files::write(&inner.dir, &inner.tmp, options, table, &tagged, durable)
+    // Nobody else knows these messages yet, so this needs no lock.
+    let (dir, tmp) = (&inner.dir, &inner.tmp);
+    let result = keyword_files::write(dir, tmp, options, table, &tagged, durable, None)
         .and_then(|()| number_linked(inner, items, &mut linked));
     if result.is_err() {
         for (item, _) in items.iter().zip(&linked).filter(|(_, linked)| **linked) {

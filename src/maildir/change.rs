@@ -223,7 +223,27 @@ impl Folder {
                 return Ok(());
             }
         }
-        let (_lock, on_disk) = self.locked_keywords(snapshot)?;
+        for _ in 0..FENCED {
+            let lock = Lock::acquire(&inner.tmp, self.options())?;
+            match self.change_keywords_under(&lock, snapshot, indexes, change) {
+                // Stopped for long, we have lost the lock to somebody who may have changed them.
+                Err(error) if error.kind() == ErrorKind::Locked => {}
+                done => return done,
+            }
+        }
+        Err(Error::new(ErrorKind::Locked, "lock", inner.tmp.path()))
+    }
+
+    /// Tries once; `Locked` if the lock was lost meanwhile.
+    fn change_keywords_under(
+        &self,
+        lock: &Lock<'_>,
+        snapshot: &mut Snapshot,
+        indexes: &[usize],
+        change: &Change,
+    ) -> Result<()> {
+        let inner = &*self.inner;
+        let on_disk = self.keywords_on_disk(snapshot)?;
         let named: Vec<u32> = change
             .keywords
             .iter()
@@ -278,21 +298,8 @@ impl Folder {
             &snapshot.table,
             &updates,
             self.options().sync == Sync::Always,
+            Some(lock),
         )
-    }
-
-    /// The keyword sets of all messages as they are on disk, and the lock under which they stay so.
-    fn locked_keywords(&self, snapshot: &mut Snapshot) -> Result<(Lock<'_>, Vec<KeywordSet>)> {
-        let inner = &*self.inner;
-        for _ in 0..FENCED {
-            let lock = Lock::acquire(&inner.tmp, self.options())?;
-            let on_disk = self.keywords_on_disk(snapshot)?;
-            // Stopped for long meanwhile, we may have lost the lock to somebody who then changed them.
-            if lock.is_ours()? {
-                return Ok((lock, on_disk));
-            }
-        }
-        Err(Error::new(ErrorKind::Locked, "lock", inner.tmp.path()))
     }
 
     /// The keyword sets of all messages as they are on disk, without telling the snapshot: changes of others are

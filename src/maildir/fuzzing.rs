@@ -90,7 +90,9 @@ pub fn message_name(bytes: &[u8]) {
         assert_eq!(filename::with_flags(&name, wanted), name);
         assert_eq!(filename::order(&name, bytes), Ordering::Equal);
     }
-    if filename::storable(filename::base(bytes)) {
+    // A file cannot have other names.
+    let is_name = memchr::memchr2(0, b'/', bytes).is_none();
+    if is_name && filename::storable(filename::base(bytes)) {
         let base = filename::base(bytes);
         let line = [b"1 ", base, b"\n"].concat();
         let database = [b"1 7 2\n", line.as_slice()].concat();

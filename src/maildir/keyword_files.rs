@@ -16,6 +16,7 @@ use nix::sys::time::TimeSpec;
 use super::error::{Error, ErrorKind, Result};
 use super::files::{self, Dir, Stamp};
 use super::keywords::{self, KeywordSet, KeywordTable};
+use super::lock::Lock;
 use super::options::{Options, Sync};
 use updates::{Look, Pending, merged};
 
@@ -255,8 +256,10 @@ pub(crate) fn open_or_create(dir: &Dir) -> Result<Dir> {
 /// Records new keyword sets of messages, given by base name. Messages with equal sets share one file by hard
 /// links, so a STORE of one keyword on thousands of messages writes one file.
 ///
+/// The sets were made from what was read under `lock`: it must be held still when they are put in place.
+///
 /// # Errors
-/// What the files say; some of the messages may have been changed then.
+/// `Locked` if it is not; otherwise what the files say. Some of the messages may have been changed then.
 pub(crate) fn write(
     dir: &Dir,
     tmp: &Dir,
@@ -264,6 +267,7 @@ pub(crate) fn write(
     table: &KeywordTable,
     updates: &[(&[u8], KeywordSet)],
     durable: bool,
+    lock: Option<&Lock<'_>>,
 ) -> Result<()> {
     if updates.is_empty() {
         return Ok(());
@@ -276,7 +280,7 @@ pub(crate) fn write(
     for (set, names) in by_set {
         let content = keywords::encode_update(table, set);
         for names in names.chunks(LINKS) {
-            write_linked(&keywords, tmp, options, &content, names, durable)?;
+            write_linked(&keywords, tmp, options, &content, names, durable, lock)?;
         }
     }
     if durable {
@@ -292,6 +296,7 @@ fn write_linked(
     content: &[u8],
     names: &[&[u8]],
     durable: bool,
+    lock: Option<&Lock<'_>>,
 ) -> Result<()> {
     let (unique, file) = tmp.create_unique("keywords", &options.host, 0o644)?;
     let unique = unique.tmp();
@@ -308,9 +313,14 @@ fn write_linked(
         }
     };
     let identity = (stat.st_dev, stat.st_ino);
-    let result = names
-        .iter()
-        .try_for_each(|name| link_update(keywords, &staged, name, identity));
+    let held = lock.map_or(Ok(true), Lock::is_ours);
+    let result = match held {
+        Ok(true) => names
+            .iter()
+            .try_for_each(|name| link_update(keywords, &staged, name, identity)),
+        Ok(false) => Err(Error::new(ErrorKind::Locked, "lock", tmp.path())),
+        Err(error) => Err(error),
+    };
     keywords.remove(&staged)?;
     result
 }
