@@ -471,12 +471,31 @@ pub(crate) fn replace_file(
     host: &str,
     durable: bool,
 ) -> Result<FileStat> {
+    let new = (content, purpose);
+    replace_fenced(tmp, dir, name, new, host, durable, &|| Ok(()))
+}
+
+/// As [`replace_file`], if `fence` allows it when the new file is ready. Should that file, content and purpose, have
+/// been taken away by then, it is `Locked`: whoever takes over a lock removes what its old holder had ready.
+pub(crate) fn replace_fenced(
+    tmp: &Dir,
+    dir: &Dir,
+    name: &[u8],
+    (content, purpose): (&[u8], &str),
+    host: &str,
+    durable: bool,
+    fence: &dyn Fn() -> Result<()>,
+) -> Result<FileStat> {
     let (unique, file) = tmp.create_unique(purpose, host, 0o644)?;
     let unique = unique.tmp();
     let result = write_all(&file, content, durable, &tmp.path_of(&unique)).and_then(|stat| {
+        fence()?;
         match tmp.replace(&unique, dir, name) {
             Err(error) if dir.network && is_in_place(dir, name, &stat) => {
                 log_lost("rename", dir, name, error.errno().unwrap_or(Errno::EIO));
+            }
+            Err(error) if error.errno() == Some(Errno::ENOENT) => {
+                return Err(error.with_kind(ErrorKind::Locked));
             }
             replaced => replaced?,
         }
@@ -498,7 +517,7 @@ pub(crate) fn replace_file(
 }
 
 /// True if `name` is the file with this identity: a rename that reported an error has been done.
-fn is_in_place(dir: &Dir, name: &[u8], stat: &FileStat) -> bool {
+pub(crate) fn is_in_place(dir: &Dir, name: &[u8], stat: &FileStat) -> bool {
     matches!(dir.open_file(name), Ok(Some((_, found)))
         if (found.st_dev, found.st_ino) == (stat.st_dev, stat.st_ino))
 }

@@ -332,6 +332,11 @@ fn link_update(keywords: &Dir, staged: &[u8], name: &[u8], identity: (u64, u64))
         match keywords.link(staged, keywords, name) {
             Ok(()) => return Ok(()),
             Err(Errno::EEXIST) => {}
+            // Whoever took our lock over has removed what we had ready.
+            Err(Errno::ENOENT) => {
+                let error = keywords.error("link", name, Errno::ENOENT);
+                return Err(error.with_kind(ErrorKind::Locked));
+            }
             Err(errno) => return Err(keywords.error("link", name, errno)),
         }
         // A lost reply on a network file system looks like this, too.

@@ -5,8 +5,10 @@
 //!   the link count, since a network file system may lose the reply to link().
 //! - A lock is stale when its owner on this host is dead, or when its file is older than 120 s by the file server's
 //!   clock, even if a process of that pid lives (another container may share the host name).
-//! - Taking a stale lock away is exclusive: `courier.lock.break` is taken first and the lock judged again.
-//! - The holder recognises its lock by device and inode of the descriptor it keeps open and checks that before it relies on it ([`Lock::is_ours`]).
+//! - Taking a stale lock over is exclusive: `courier.lock.break` is taken first and the lock judged again.
+//! - The holder recognises its lock by device and inode of the descriptor it keeps open and checks that before it
+//!   relies on it ([`Lock::is_ours`]), when a new file is ready and only to be renamed or linked into place. It may be
+//!   stopped between that look and the rename: so who takes a lock over removes the files that its holder had ready.
 //! - Waiting is short polling with a bound; liveness is judged at every poll.
 
 use std::collections::BTreeSet;
@@ -66,8 +68,8 @@ enum Verdict {
     Free,
     /// The owner may be alive.
     Held,
-    /// Nobody can be holding it. Names the file, so that no other one is removed.
-    Stale(Stamp),
+    /// Nobody can be holding it. Names the file, so that no other one is removed, and the pid in it.
+    Stale(Stamp, Option<u32>),
 }
 
 impl<'a> Lock<'a> {
@@ -102,11 +104,17 @@ impl<'a> Lock<'a> {
                     std::thread::sleep(jitter(Duration::from_millis(1)));
                     continue;
                 }
-                Verdict::Stale(_) => {
-                    if break_stale(tmp, options)? {
-                        continue;
+                Verdict::Stale(..) => match take_over(tmp, options)? {
+                    Takeover::Taken(held) => {
+                        return Ok(Self {
+                            tmp,
+                            held: Some(held),
+                            renewed: Instant::now(),
+                        });
                     }
-                }
+                    Takeover::Changed => continue,
+                    Takeover::No => {}
+                },
                 Verdict::Held => {}
             }
             if Instant::now() >= deadline {
@@ -217,15 +225,16 @@ fn judge(tmp: &Dir, name: &[u8], options: &Options) -> Result<Verdict> {
         Err(_) => Vec::new(),
     };
     let identity = (stat.st_dev, stat.st_ino);
+    let stale = Verdict::Stale(Stamp::of(&stat), parse(&content).map(|(pid, _)| pid));
     match owner(&content, host_name().as_bytes()) {
         Some(pid) if pid == std::process::id() && !held().contains(&identity) => {
-            return Ok(Verdict::Stale(Stamp::of(&stat)));
+            return Ok(stale);
         }
         Some(pid) => {
             let dead = i32::try_from(pid)
                 .is_ok_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH));
             if dead {
-                return Ok(Verdict::Stale(Stamp::of(&stat)));
+                return Ok(stale);
             }
         }
         None => {}
@@ -235,21 +244,24 @@ fn judge(tmp: &Dir, name: &[u8], options: &Options) -> Result<Verdict> {
         .duration_since(files::modified(&stat))
         .unwrap_or_default();
     Ok(if age > STALE_AFTER {
-        Verdict::Stale(Stamp::of(&stat))
+        stale
     } else {
         Verdict::Held
     })
 }
 
-/// The pid in a lock file of this host; `None` for other hosts and unparsable content.
-fn owner(content: &[u8], host: &[u8]) -> Option<u32> {
+/// Pid and host in a lock file; `None` for unparsable content.
+fn parse(content: &[u8]) -> Option<(u32, &[u8])> {
     let colon = memchr::memchr(b':', content)?;
     let (pid, rest) = content.split_at_checked(colon)?;
-    if rest.get(1..)? != host {
-        return None;
-    }
     let pid: u32 = std::str::from_utf8(pid).ok()?.parse().ok()?;
-    (pid > 0).then_some(pid)
+    (pid > 0).then_some((pid, rest.get(1..)?))
+}
+
+/// The pid in a lock file of this host; `None` for other hosts and unparsable content.
+fn owner(content: &[u8], host: &[u8]) -> Option<u32> {
+    let (pid, found) = parse(content)?;
+    (found == host).then_some(pid)
 }
 
 /// The file server's time, by a file made there.
@@ -263,21 +275,31 @@ fn server_now(tmp: &Dir, options: &Options) -> Result<std::time::SystemTime> {
     Ok(files::modified(&touched?))
 }
 
-/// Removes a stale lock under the exclusive right to do so. True if something changed and it is worth trying
-/// for the lock again at once.
-fn break_stale(tmp: &Dir, options: &Options) -> Result<bool> {
+/// What [`take_over`] did.
+enum Takeover {
+    /// The lock is ours.
+    Taken(Held),
+    /// It may be free now.
+    Changed,
+    /// It is not stale, or somebody else is at it.
+    No,
+}
+
+/// Makes a stale lock ours under the exclusive right to do so. It is never free in between: until what its old
+/// holder had ready is removed nobody else may begin.
+fn take_over(tmp: &Dir, options: &Options) -> Result<Takeover> {
     let Some(breaker) = take(tmp, BREAK, options)? else {
         // Somebody else is at it, or died at it.
-        if let Verdict::Stale(stamp) = judge(tmp, BREAK, options)? {
+        if let Verdict::Stale(stamp, _) = judge(tmp, BREAK, options)? {
             remove_if(tmp, BREAK, stamp)?;
-            return Ok(true);
+            return Ok(Takeover::Changed);
         }
-        return Ok(false);
+        return Ok(Takeover::No);
     };
     let result = match judge(tmp, LOCK, options) {
-        Ok(Verdict::Stale(stamp)) => remove_if(tmp, LOCK, stamp).map(|()| true),
-        Ok(Verdict::Free) => Ok(true),
-        Ok(Verdict::Held) => Ok(false),
+        Ok(Verdict::Stale(stamp, pid)) => replace_stale(tmp, options, stamp, pid),
+        Ok(Verdict::Free) => Ok(Takeover::Changed),
+        Ok(Verdict::Held) => Ok(Takeover::No),
         Err(error) => Err(error),
     };
     let ours = tmp
@@ -286,13 +308,86 @@ fn break_stale(tmp: &Dir, options: &Options) -> Result<bool> {
     let removed = if ours { tmp.remove(BREAK) } else { Ok(()) };
     held().remove(&breaker.identity);
     removed?;
-    if matches!(result, Ok(true)) {
+    if matches!(result, Ok(Takeover::Taken(_))) {
         log(
             Level::Info,
             format_args!("removed the stale lock {}", tmp.path_of(LOCK).display()),
         );
     }
     result
+}
+
+/// Puts a lock of ours in the place of the stale one, which had that stamp and pid.
+fn replace_stale(tmp: &Dir, options: &Options, stale: Stamp, pid: Option<u32>) -> Result<Takeover> {
+    let (unique, file) = tmp.create_unique("courierlock", &options.host, 0o644)?;
+    let unique = unique.tmp();
+    let content = format!("{}:{}", std::process::id(), host_name());
+    let replaced = files::write_all(&file, content.as_bytes(), false, &tmp.path_of(&unique))
+        .and_then(|stat| {
+            if tmp.stamp_of(LOCK)? != Some(stale) {
+                return Ok(None);
+            }
+            let identity = (stat.st_dev, stat.st_ino);
+            held().insert(identity);
+            match tmp.replace(&unique, tmp, LOCK) {
+                // Done, and only the answer is lost.
+                Err(_) if tmp.is_on_network() && files::is_in_place(tmp, LOCK, &stat) => {}
+                Ok(()) => {}
+                Err(error) => {
+                    held().remove(&identity);
+                    return Err(error);
+                }
+            }
+            Ok(Some(identity))
+        });
+    let Ok(Some(identity)) = replaced else {
+        tmp.remove(&unique)?;
+        return replaced.map(|_| Takeover::Changed);
+    };
+    let lock = Held {
+        identity,
+        _file: file,
+    };
+    if let Some(pid) = pid {
+        remove_staged(tmp, pid);
+    }
+    Ok(Takeover::Taken(lock))
+}
+
+/// Removes the files that a process had ready to put in place under its lock. A process with that pid on another
+/// host may lose one too: it then does its work again, as the stopped one does.
+fn remove_staged(tmp: &Dir, pid: u32) {
+    let remove = |dir: &Dir, dot: bool| {
+        let mut names = Vec::new();
+        let listed = dir.list(|entry| {
+            if is_staged(entry.name, pid) && entry.name.starts_with(b".") == dot {
+                names.push(entry.name.to_vec());
+            }
+        });
+        // Nothing more can be done than to try: the process is stopped or dead in all likelihood.
+        let removed = names.iter().try_for_each(|name| dir.remove(name));
+        if let Err(error) = listed.and(removed) {
+            log(Level::Err, format_args!("{error}"));
+        }
+    };
+    remove(tmp, false);
+    if let Ok(keywords) = tmp.open_dir(b"../courierimapkeywords") {
+        remove(&keywords, true);
+    }
+}
+
+/// True for the name of a file that this program made under a folder's lock: `...P<pid>_<purpose><number>...`.
+fn is_staged(name: &[u8], pid: u32) -> bool {
+    let middle = format!("P{pid}_");
+    memchr::memmem::find(name, middle.as_bytes())
+        .and_then(|start| name.get(start + middle.len()..))
+        .is_some_and(|rest| {
+            ["imapuid", "keywords", "pop3"].iter().any(|purpose| {
+                rest.strip_prefix(purpose.as_bytes())
+                    .and_then(<[u8]>::first)
+                    .is_some_and(u8::is_ascii_digit)
+            })
+        })
 }
 
 /// Removes `name` if it is still the very file that was judged; times included, as inode numbers are used again.
@@ -461,6 +556,51 @@ mod tests {
             });
             assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         }
+    }
+
+    /// Its holder may be stopped just before it renames a file into place.
+    #[test]
+    fn who_takes_a_lock_over_removes_what_its_holder_had_ready() {
+        let (dir, _) = folder();
+        let paths = ["tmp", "courierimapkeywords"].map(|name| dir.path().join(name));
+        for path in &paths {
+            std::fs::create_dir(path).unwrap();
+        }
+        let tmp = Dir::open(&paths[0]).unwrap();
+        let lock = paths[0].join("courier.lock");
+        std::fs::write(&lock, "77:elsewhere").unwrap();
+        let age = std::time::SystemTime::now() - Duration::from_secs(130);
+        File::options()
+            .write(true)
+            .open(&lock)
+            .unwrap()
+            .set_modified(age)
+            .unwrap();
+        let kept = [
+            // A message, the original's, another process's.
+            "tmp/1.M1P77_5.h",
+            "tmp/1.M1P77_imapuid_5.h",
+            "tmp/1.M1P7_imapuid5.h",
+            "courierimapkeywords/1.M1P77_keywords5.h",
+        ];
+        let removed = [
+            "tmp/1.M1P77_imapuid5.h",
+            "courierimapkeywords/.tmp.11.M1P77_keywords6.h",
+        ];
+        for name in kept.iter().chain(&removed) {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let taken = Lock::acquire(&tmp, &options()).unwrap();
+        assert!(taken.is_ours().unwrap());
+        for name in kept {
+            assert!(dir.path().join(name).exists(), "{name}");
+        }
+        for name in removed {
+            assert!(!dir.path().join(name).exists(), "{name}");
+        }
+        drop(taken);
+        assert!(!lock.exists());
+        assert_eq!(std::fs::read_dir(&paths[0]).unwrap().count(), 3);
     }
 
     /// A release must not look like a leftover to another thread at any moment.

@@ -18,6 +18,7 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 use super::error::{Error, ErrorKind, Result};
 use super::filename;
@@ -324,16 +325,15 @@ impl UidDb {
         if self.partial {
             return Err(Error::new(ErrorKind::Io, "replace", &dir.path_of(NAME)));
         }
-        self.raise_mark(dir, tmp, options)?;
-        self.check_fence(dir, lock)?;
-        let stat = files::replace_file(
+        self.raise_mark(dir, tmp, lock, options)?;
+        let stat = files::replace_fenced(
             tmp,
             dir,
             NAME,
-            &self.encode(),
-            "imapuid",
+            (&self.encode(), "imapuid"),
             &options.host,
             options.sync != Sync::Never,
+            &|| self.check_fence(dir, lock),
         )?;
         // rename() moved the ctime.
         self.stamp = dir.stamp_of_file(NAME)?.or_else(|| Some(Stamp::of(&stat)));
@@ -382,8 +382,7 @@ impl UidDb {
         if self.needs_repair || self.stamp.is_none() {
             return Ok(false);
         }
-        self.raise_mark(dir, tmp, options)?;
-        self.check_fence(dir, lock)?;
+        self.raise_mark(dir, tmp, lock, options)?;
         let first = self.entries.len().saturating_sub(added);
         let entries = self.entries.get(first..).unwrap_or_default();
         let done = extend_in_place(
@@ -394,6 +393,7 @@ impl UidDb {
                 .iter()
                 .filter_map(|entry| Some((entry.uid, self.name(entry)?))),
             options.sync != Sync::Never,
+            &|| self.check_fence(dir, lock),
         )?;
         if done {
             self.stamp = dir.stamp_of_file(NAME)?;
@@ -411,7 +411,7 @@ impl UidDb {
     }
 
     /// Writes a new high-water mark if UIDNEXT has passed the old one.
-    fn raise_mark(&self, dir: &Dir, tmp: &Dir, options: &Options) -> Result<()> {
+    fn raise_mark(&self, dir: &Dir, tmp: &Dir, lock: &Lock<'_>, options: &Options) -> Result<()> {
         if read_mark(dir).is_some_and(|mark| mark.0 == self.uid_validity && mark.1 >= self.uid_next)
         {
             return Ok(());
@@ -421,14 +421,14 @@ impl UidDb {
             self.uid_validity,
             self.uid_next.saturating_add(SLACK)
         );
-        files::replace_file(
+        files::replace_fenced(
             tmp,
             dir,
             MARK,
-            content.as_bytes(),
-            "imapuid",
+            (content.as_bytes(), "imapuid"),
             &options.host,
             options.sync != Sync::Never,
+            &|| self.check_fence(dir, lock),
         )?;
         Ok(())
     }
@@ -469,14 +469,15 @@ fn encode_line(bytes: &mut Vec<u8>, uid: u32, name: &[u8]) {
     bytes.push(b'\n');
 }
 
-/// Raises UIDNEXT in the header and appends a line for each of `entries`; false if the header is not in our fixed-width
-/// form.
+/// Raises UIDNEXT in the header and appends a line for each of `entries`, if `fence` allows it; false if the header is
+/// not in our fixed-width form, or somebody else is at it.
 fn extend_in_place<'a>(
     dir: &Dir,
     uid_validity: u32,
     uid_next: u32,
     entries: impl Iterator<Item = (u32, &'a [u8])>,
     durable: bool,
+    fence: &dyn Fn() -> Result<()>,
 ) -> Result<bool> {
     /// Octets of lines written at a time.
     const PIECE: usize = 64 * 1024;
@@ -484,9 +485,17 @@ fn extend_in_place<'a>(
         |operation, error: &std::io::Error| Error::std(operation, &dir.path_of(NAME), error);
     let prefix = format!("1 {uid_validity} ");
     let mut header = vec![0_u8; prefix.len() + NEXT_DIGITS + 1];
-    let Some((file, stat)) = dir.open_for_update(NAME)? else {
+    let Some((file, _)) = dir.open_for_update(NAME)? else {
         return Ok(false);
     };
+    // Who is stopped in here beyond the life of its lock keeps this one: others then replace the file, and what is
+    // still written to it says nothing to anybody.
+    let Ok(file) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
+        return Ok(false);
+    };
+    fence()?;
+    let stat = nix::sys::stat::fstat(&*file)
+        .map_err(|errno| Error::io("stat", &dir.path_of(NAME), errno))?;
     if file.read_exact_at(&mut header, 0).is_err()
         || !header.starts_with(prefix.as_bytes())
         || header.last() != Some(&b'\n')
@@ -507,7 +516,7 @@ fn extend_in_place<'a>(
     }
     let sync = || {
         if durable {
-            nix::unistd::fdatasync(&file)
+            nix::unistd::fdatasync(&*file)
                 .map_err(|errno| Error::io("fdatasync", &dir.path_of(NAME), errno))
         } else {
             Ok(())
