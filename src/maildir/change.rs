@@ -225,7 +225,7 @@ impl Folder {
         }
         for _ in 0..FENCED {
             let lock = Lock::acquire(&inner.tmp, self.options())?;
-            match self.change_keywords_under(&lock, snapshot, indexes, change) {
+            match self.change_keywords_under(&lock, snapshot, indexes, change, modified) {
                 // Stopped for long, we have lost the lock to somebody who may have changed them.
                 Err(error) if error.kind() == ErrorKind::Locked => {}
                 done => return done,
@@ -241,6 +241,7 @@ impl Folder {
         snapshot: &mut Snapshot,
         indexes: &[usize],
         change: &Change,
+        modified: &mut Vec<usize>,
     ) -> Result<()> {
         let inner = &*self.inner;
         let on_disk = self.keywords_on_disk(snapshot)?;
@@ -251,6 +252,7 @@ impl Folder {
             .collect();
         let passed_over: BTreeSet<usize> = modified.iter().copied().collect();
         let mut changes: Vec<(usize, KeywordSet)> = Vec::new();
+        let mut results: Vec<(usize, KeywordSet)> = Vec::new();
         for &index in indexes {
             let Some(message) = snapshot.get(index) else {
                 continue;
@@ -282,7 +284,7 @@ impl Folder {
             if new != old {
                 changes.push((index, new));
             }
-            snapshot.set_keywords(index, new);
+            results.push((index, new));
         }
         let updates: Vec<(&[u8], KeywordSet)> = changes
             .iter()
@@ -299,7 +301,12 @@ impl Folder {
             &updates,
             self.options().sync == Sync::Always,
             Some(lock),
-        )
+        )?;
+        // Not before: a further try compares with what the client has been told.
+        for (index, new) in results {
+            snapshot.set_keywords(index, new);
+        }
+        Ok(())
     }
 
     /// The keyword sets of all messages as they are on disk, without telling the snapshot: changes of others are

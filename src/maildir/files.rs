@@ -488,7 +488,11 @@ pub(crate) fn replace_fenced(
 ) -> Result<FileStat> {
     let (unique, file) = tmp.create_unique(purpose, host, 0o644)?;
     let unique = unique.tmp();
-    let result = write_all(&file, content, durable, &tmp.path_of(&unique)).and_then(|stat| {
+    let path = tmp.path_of(&unique);
+    let result = write_all(&file, content, durable, &path).and_then(|stat| {
+        if dir.network && !durable {
+            check_close(&file, &path)?;
+        }
         fence()?;
         match tmp.replace(&unique, dir, name) {
             Err(error) if dir.network && is_in_place(dir, name, &stat) => {
@@ -531,6 +535,14 @@ fn log_lost(operation: &str, dir: &Dir, name: &[u8], errno: Errno) {
             errno.desc()
         ),
     );
+}
+
+/// Hears what closing the file would say, while it is still open: a network file system may tell only then that the
+/// disk is full.
+pub(crate) fn check_close(file: &File, path: &Path) -> Result<()> {
+    file.try_clone()
+        .map_err(|error| Error::std("close", path, &error))
+        .and_then(|copy| nix::unistd::close(copy).map_err(|errno| Error::io("close", path, errno)))
 }
 
 /// Writes `content` to a new file and, with `durable`, waits for the disk.

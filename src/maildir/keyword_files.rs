@@ -302,8 +302,13 @@ fn write_linked(
     let unique = unique.tmp();
     let mut staged = format!(".tmp.{}", seconds()).into_bytes();
     staged.extend_from_slice(&unique);
-    let prepared = files::write_all(&file, content, durable, &tmp.path_of(&unique))
-        .and_then(|stat| tmp.replace(&unique, keywords, &staged).map(|()| stat));
+    let path = tmp.path_of(&unique);
+    let prepared = files::write_all(&file, content, durable, &path).and_then(|stat| {
+        if tmp.is_on_network() && !durable {
+            files::check_close(&file, &path)?;
+        }
+        tmp.replace(&unique, keywords, &staged).map(|()| stat)
+    });
     let stat = match prepared {
         Ok(stat) => stat,
         Err(error) => {
