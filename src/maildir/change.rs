@@ -324,6 +324,7 @@ impl Folder {
                 index: &index,
                 complete: false,
                 tidy: false,
+                current: true,
                 // On a network file system the time would cost a file: the directory is listed again instead.
                 now: &|| (!inner.network).then(SystemTime::now),
                 window: inner.window(),

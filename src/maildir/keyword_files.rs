@@ -14,6 +14,7 @@ use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, fstat, utime
 use nix::sys::time::TimeSpec;
 
 use super::error::{Error, ErrorKind, Result};
+use super::filename::TmpName;
 use super::files::{self, Dir, Stamp};
 use super::keywords::{self, KeywordSet, KeywordTable};
 use super::lock::Lock;
@@ -37,6 +38,8 @@ pub(crate) struct Known<'a> {
     pub(crate) complete: bool,
     /// False: change nothing on disk.
     pub(crate) tidy: bool,
+    /// What another host did before now must be seen: the caller holds the lock to change it.
+    pub(crate) current: bool,
     /// The file server's time, asked once for each look.
     pub(crate) now: &'a dyn Fn() -> Option<SystemTime>,
     /// How long two changes may carry the same time.
@@ -71,7 +74,14 @@ pub(crate) fn load(
         Err(error) if error.kind() == ErrorKind::NoSuchFolder => return Ok(None),
         Err(error) => return Err(error),
     };
-    for _ in 0..ROUNDS {
+    if known.current && keywords.is_on_network() {
+        refresh(&keywords, options)?;
+    }
+    for round in 0..ROUNDS {
+        if round > 10 {
+            // A name that is listed may stay invisible for a while on a network file system.
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let stamp = keywords.stamp()?;
         let settled = (known.now)().is_some_and(|now| !stamp.is_racy(now, known.window));
         let now = seconds();
@@ -162,6 +172,15 @@ pub(crate) fn load(
         return Ok(Some(Loaded { stamp, settled }));
     }
     Err(Error::new(ErrorKind::Io, "load keywords", keywords.path()))
+}
+
+/// Changes the directory, so that this host forgets how it was. A listing from just before another host's change can
+/// carry the same times as one from just after it.
+fn refresh(keywords: &Dir, options: &Options) -> Result<()> {
+    let mut name = format!(".tmp.{}", seconds()).into_bytes();
+    name.extend_from_slice(&TmpName::new("keywords", &options.host).tmp());
+    keywords.create(&name, 0o644)?;
+    keywords.remove(&name)
 }
 
 /// Seconds since 1970.

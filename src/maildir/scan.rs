@@ -582,6 +582,7 @@ impl Folder {
                 index: &index,
                 complete: complete && view.hidden.is_none(),
                 tidy: mode == Mode::ReadWrite,
+                current: false,
                 now: &|| inner.now(),
                 window: inner.window(),
                 warn: &|error| self.warn(error),

@@ -395,6 +395,10 @@ impl UidDb {
             options.sync != Sync::Never,
             &|| self.check_fence(dir, lock),
         )?;
+        // Whoever took the lock over meanwhile may have read the file before it was extended, and replaced it.
+        if done && !lock.is_ours()? {
+            return Err(Error::new(ErrorKind::Locked, "extend", &dir.path_of(NAME)));
+        }
         if done {
             self.stamp = dir.stamp_of_file(NAME)?;
         }

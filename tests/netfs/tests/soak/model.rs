@@ -12,11 +12,13 @@ pub(crate) type Place = (usize, u32);
 pub(crate) struct Model {
     /// Places whose message somebody was promised: APPEND or COPY was answered with OK.
     filed: BTreeMap<Place, u32>,
+    /// Commands that may have put a message into a folder, told or not.
+    arrivals: BTreeMap<(usize, u32), u32>,
     /// Commands that may have taken a message out of a folder, told or not.
     attempts: BTreeMap<(usize, u32), u32>,
     /// Moves that were answered with OK, by message and the folder that it left.
     moved: BTreeMap<(usize, u32), Place>,
-    /// Messages expunged with an OK, by folder; only numbers that are nowhere twice.
+    /// Messages expunged with an OK, by folder.
     removed: BTreeSet<(usize, u32)>,
     /// Keywords that somebody was promised, by place.
     keywords: BTreeMap<Place, BTreeSet<String>>,
@@ -53,6 +55,11 @@ impl Model {
             "UID {} of {} was given twice",
             place.1, FOLDERS[place.0]
         );
+    }
+
+    /// A command is about to put the message into the folder.
+    pub(crate) fn arrival(&mut self, folder: usize, number: u32) {
+        *self.arrivals.entry((folder, number)).or_default() += 1;
     }
 
     /// A command is about to take the message out of the folder.
@@ -95,13 +102,23 @@ impl Model {
         for (place, number) in &self.filed {
             if self.untouched(*place, *number) {
                 let name = FOLDERS[place.0];
-                assert_eq!(there(*place), Some(*number), "lost from {name}: {number}");
+                let uid = place.1;
+                assert_eq!(
+                    there(*place),
+                    Some(*number),
+                    "UID {uid} of {name}, message {number}, is lost"
+                );
             }
         }
         for ((from, number), to) in &self.moved {
             if self.untouched(*to, *number) {
                 let name = FOLDERS[to.0];
-                assert_eq!(there(*to), Some(*number), "lost moving to {name}: {number}");
+                let uid = to.1;
+                assert_eq!(
+                    there(*to),
+                    Some(*number),
+                    "UID {uid} of {name}, message {number}, is lost after a move"
+                );
             }
             // The only attempt, and told to be done: it must not have come back.
             if self.attempts.get(&(*from, *number)) == Some(&1) {
@@ -123,10 +140,9 @@ impl Model {
         }
     }
 
-    /// The message is in no place of the folder in which it was seen before. It may have been copied there since.
+    /// The message is not in the folder any more, unless it may have been put there twice.
     fn is_away(&self, folder: usize, number: u32, ends: &[BTreeMap<u32, (u32, BTreeSet<String>)>]) {
-        let places = self.seen.range((folder, 0)..(folder + 1, 0));
-        let once = places.filter(|(_, known)| **known == number).count() == 1;
+        let once = self.arrivals.get(&(folder, number)) == Some(&1);
         let left = ends[folder].values().any(|message| message.0 == number);
         assert!(!(once && left), "{number} is back in {}", FOLDERS[folder]);
     }

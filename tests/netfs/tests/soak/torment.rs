@@ -81,7 +81,7 @@ pub(crate) fn torment(
                 torments.past_the_lease.fetch_add(1, Ordering::Relaxed);
             }
         }
-        std::thread::sleep(Duration::from_millis(10 + dice.below(1500)));
+        std::thread::sleep(Duration::from_millis(10 + dice.below(400)));
         signal(living, pid, Signal::SIGCONT);
     }
 }
