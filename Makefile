@@ -5,6 +5,7 @@
 #   make install    programs, scripts, manuals, .dist    make bench     compare with the peers
 #   make install-configure  merge .dist into live files  make check-interop  mix with Debian's Courier programs
 #   make uninstall  remove what install put there        make dist      source archive
+#   make fuzz TARGET=NAME SECONDS=N   a parser upon hostile input    make soak SECONDS=N   two hosts, faults, signals
 #
 # DESTDIR is honoured by install, install-strip, install-configure and uninstall.
 
@@ -16,6 +17,7 @@ CONFIG = config.mk
 PORT = 1143
 
 .PHONY: all check install install-strip install-configure uninstall deps run bench check-interop clean dist help
+.PHONY: fuzz fuzz-smoke soak
 .PHONY: check-format check-lints check-tests check-run check-linkage check-install check-manuals check-scripts
 all:
 
@@ -33,7 +35,9 @@ version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' $(source)/Cargo.toml | he
 
 # PROFILE: release, or dev, or linkcheck; cargo calls the directory of dev "debug".
 PROFILE = release
-TARGET = $(or $(CARGO_TARGET_DIR),target)
+# "make fuzz TARGET=NAME" names a parser; where cargo builds is said by CARGO_TARGET_DIR.
+fuzz_target := $(TARGET)
+override TARGET = $(or $(CARGO_TARGET_DIR),target)
 BUILT = $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 # Looked up when first used: "make install" after "make" needs no compiler, so that root needs none.
@@ -79,7 +83,7 @@ $(BUILT)/.built: $(CONFIG) $(SOURCES)
 # ---- checking ------------------------------------------------------------------------------------------------
 
 check: deps
-	@$(MAKE) --no-print-directory check-format check-lints check-tests check-run check-install check-manuals check-scripts
+	@$(MAKE) --no-print-directory check-format check-lints check-tests fuzz-smoke check-run check-install check-manuals check-scripts
 	@echo "check: all passed"
 
 check-format:
@@ -99,6 +103,42 @@ check-tests:
 	@$(RUN_CARGO) build --locked --workspace --bins
 	@COURIER_BINDIR='$(abspath $(TARGET))/debug' && export COURIER_BINDIR; \
 		$(RUN_CARGO) test --locked --workspace --quiet
+
+# Every parser of foreign bytes upon its seeds and some thousands of mutations, in FUZZ_SECONDS altogether, each in a
+# process with little memory. Built apart from the rest: optimised, with overflow checks.
+FUZZ_SECONDS = 25
+FUZZ = export CARGO_TARGET_DIR='$(abspath $(TARGET))/fuzz'; cd '$(source)/fuzz'
+fuzz-smoke:
+	@echo "check: fuzz targets"
+	@$(FUZZ); $(RUN_CARGO) fmt --check
+	@$(FUZZ); $(RUN_CARGO) build --quiet --release --no-default-features --bin smoke
+	@'$(abspath $(TARGET))/fuzz/release/smoke' $(FUZZ_SECONDS)
+
+# libFuzzer upon one parser. It needs a C++ compiler, and neither a nightly toolchain nor cargo-fuzz: these are the
+# flags that cargo-fuzz gives to the compiler. What it learns stays in fuzz/corpus, what it finds in fuzz/artifacts.
+fuzz fuzz-smoke soak: export RUST_BACKTRACE = 0
+SECONDS = $(if $(filter soak,$(MAKECMDGOALS)),3600,60)
+COVERAGE = --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+fuzz:
+	@test -n '$(fuzz_target)' || { echo "make fuzz TARGET=NAME, one of:" \
+		$(sort $(basename $(notdir $(wildcard $(source)/fuzz/fuzz_targets/*.rs)))) >&2; exit 2; }
+	@$(FUZZ); host=$$(rustc -vV | sed -n 's/^host: //p'); mkdir -p corpus/$(fuzz_target) artifacts && \
+		export RUSTFLAGS='$(COVERAGE)' && { $(RUN_CARGO) build --quiet --release --target $$host \
+			--bin '$(fuzz_target)'; } && \
+		"$$CARGO_TARGET_DIR/$$host/release/$(fuzz_target)" -max_total_time=$(SECONDS) -timeout=8 -rss_limit_mb=1024 \
+			-max_len=65536 -artifact_prefix=artifacts/$(fuzz_target)- \
+			corpus/$(fuzz_target) $$(ls -d seeds/$(fuzz_target) 2>/dev/null) \
+			$(if $(filter mime,$(fuzz_target)),../tests/corpus)
+
+# Random sessions on two hosts over a network file system that misbehaves, and on one disk, some of them stopped for
+# longer than their locks live or killed, for SECONDS altogether. SOAK_SEED repeats a run.
+soak: deps
+	@$(RUN_CARGO) build --locked --workspace --bins
+	@COURIER_BINDIR='$(abspath $(TARGET))/debug' SOAK_SECONDS=$$(( ($(SECONDS) + 3) / 4 )); \
+		export COURIER_BINDIR SOAK_SECONDS; \
+		$(RUN_CARGO) test --locked --quiet --package netfs --test soak -- --test-threads 1
 
 # Configured for a prefix of its own, which tests/install.sh fills. Release without LTO: what a program links is the
 # same as in the real thing, but it is built in a minute.

@@ -1,4 +1,4 @@
-//! `cargo fuzz run access_record`.
+//! `make fuzz TARGET=access_record`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run account_reply`.
+//! `make fuzz TARGET=account_reply`.
 
 #![no_main]
 

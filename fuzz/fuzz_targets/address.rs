@@ -1,4 +1,4 @@
-//! `cargo fuzz run address`.
+//! `make fuzz TARGET=address`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run authdaemon_request`.
+//! `make fuzz TARGET=authdaemon_request`.
 
 #![no_main]
 

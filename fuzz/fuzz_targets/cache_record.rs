@@ -1,4 +1,4 @@
-//! `cargo fuzz run cache_record`.
+//! `make fuzz TARGET=cache_record`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run date`.
+//! `make fuzz TARGET=date`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run folder_index`.
+//! `make fuzz TARGET=folder_index`.
 
 #![no_main]
 

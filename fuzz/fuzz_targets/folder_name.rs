@@ -1,4 +1,4 @@
-//! `cargo fuzz run folder_name`.
+//! `make fuzz TARGET=folder_name`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run handover`.
+//! `make fuzz TARGET=handover`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run imap_grammar`.
+//! `make fuzz TARGET=imap_grammar`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run imap_prelogin`.
+//! `make fuzz TARGET=imap_prelogin`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run imap_receive`.
+//! `make fuzz TARGET=imap_receive`.
 
 #![no_main]
 

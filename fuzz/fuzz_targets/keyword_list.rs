@@ -1,4 +1,4 @@
-//! `cargo fuzz run keyword_list`.
+//! `make fuzz TARGET=keyword_list`.
 
 #![no_main]
 

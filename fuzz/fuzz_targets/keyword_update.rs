@@ -1,4 +1,4 @@
-//! `cargo fuzz run keyword_update`.
+//! `make fuzz TARGET=keyword_update`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run login_message`.
+//! `make fuzz TARGET=login_message`.
 
 #![no_main]
 

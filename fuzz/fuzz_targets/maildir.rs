@@ -1,4 +1,4 @@
-//! `cargo fuzz run maildir`.
+//! `make fuzz TARGET=maildir`.
 
 #![no_main]
 

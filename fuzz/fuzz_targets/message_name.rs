@@ -1,4 +1,4 @@
-//! `cargo fuzz run message_name`.
+//! `make fuzz TARGET=message_name`.
 
 #![no_main]
 

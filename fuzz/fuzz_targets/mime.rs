@@ -1,4 +1,4 @@
-//! `cargo fuzz run mime`.
+//! `make fuzz TARGET=mime`.
 
 #![no_main]
 

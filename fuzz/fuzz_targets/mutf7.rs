@@ -1,4 +1,4 @@
-//! `cargo fuzz run mutf7`.
+//! `make fuzz TARGET=mutf7`.
 
 #![no_main]
 

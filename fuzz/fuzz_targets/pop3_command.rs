@@ -1,4 +1,4 @@
-//! `cargo fuzz run pop3_command`.
+//! `make fuzz TARGET=pop3_command`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run proxy_header`.
+//! `make fuzz TARGET=proxy_header`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run sasl`.
+//! `make fuzz TARGET=sasl`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run size_list`.
+//! `make fuzz TARGET=size_list`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run threading`.
+//! `make fuzz TARGET=threading`.
 
 #![no_main]
 

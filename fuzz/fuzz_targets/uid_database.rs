@@ -1,4 +1,4 @@
-//! `cargo fuzz run uid_database`.
+//! `make fuzz TARGET=uid_database`.
 
 #![no_main]
 

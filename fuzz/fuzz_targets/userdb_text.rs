@@ -1,4 +1,4 @@
-//! `cargo fuzz run userdb_text`.
+//! `make fuzz TARGET=userdb_text`.
 
 #![no_main]
 

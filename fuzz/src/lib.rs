@@ -34,7 +34,8 @@ use imapd::threading::{Gatherer, Headers};
 use imapd::writer::Writer;
 
 pub use fuzzing::{
-    cache_record, folder_index, keyword_list, keyword_update, message_name, size_list, uid_database,
+    access_list, cache_record, change_log, folder_index, keyword_list, keyword_update,
+    message_name, quota_limits, size_list, uid_database,
 };
 pub use store::maildir;
 
@@ -72,6 +73,28 @@ pub const TARGETS: &[Target] = &[
         "folder_index",
         folder_index,
         &["\x01\0\0\0", "\0\0\0\0", "CIMAPix\x01"],
+    ),
+    (
+        "change_log",
+        change_log,
+        &["CIMAPlg\x01", "\x01\0\0\0", "\0\0\0\0\0\0\0\0"],
+    ),
+    (
+        "access_list",
+        access_list,
+        &[
+            "owner ",
+            "anyone ",
+            "-user=joe ",
+            "aceilrstwx",
+            "\n",
+            "group=group ",
+        ],
+    ),
+    (
+        "quota_limits",
+        quota_limits,
+        &["100S", ",", "1C", "-", "9223372036854775807"],
     ),
     (
         "maildir",

@@ -82,6 +82,7 @@ fn watch(name: &str, home: &Path, seconds: f64) -> Result<Result<String, PathBuf
         .args([ONE, &seconds.to_string(), name])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()?;
     let path = current().with_file_name(format!("courier-fuzz-{}", child.id()));
     let output = child.wait_with_output()?;
@@ -91,6 +92,13 @@ fn watch(name: &str, home: &Path, seconds: f64) -> Result<Result<String, PathBuf
     if output.status.success() {
         return Ok(Ok(String::from_utf8_lossy(&output.stdout).into_owned()));
     }
+    // What the parsers log about good runs is nobody's business.
+    let said = output
+        .stderr
+        .get(output.stderr.len().saturating_sub(4096)..);
+    std::io::stderr()
+        .lock()
+        .write_all(said.unwrap_or(&output.stderr))?;
     let input = input?;
     let length = input
         .first_chunk()

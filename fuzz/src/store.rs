@@ -6,7 +6,7 @@ use std::path::Path;
 use courier::maildir::check::{Finding, Observer, Repair, check};
 use courier::maildir::{FolderName, Maildir, Mode, Options, Sync, make_maildir};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "courierimapuiddb",
     "courierimapuidmark",
     "courierimapuidvalidity",
@@ -17,6 +17,8 @@ const FILES: [&str; 10] = [
     "courierpop3dsizelist",
     "courierimapcache",
     "courierimapindex",
+    "courierimapindex.log",
+    "courierimapacl",
 ];
 
 struct Repairs;
@@ -99,7 +101,11 @@ fn prepare(path: &Path, which: usize, content: &[u8]) -> Result<(), Box<dyn std:
         }
     }
     use std::os::unix::fs::PermissionsExt as _;
-    for file in ["courierimapcache", "courierimapindex"] {
+    for file in [
+        "courierimapcache",
+        "courierimapindex",
+        "courierimapindex.log",
+    ] {
         if path.join(file).exists() {
             fs::set_permissions(path.join(file), fs::Permissions::from_mode(0o600))?;
         }

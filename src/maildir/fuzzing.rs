@@ -8,8 +8,10 @@ use super::filename;
 use super::flags::Flags;
 use super::index;
 use super::keywords::{self, KeywordSet, KeywordTable};
+use super::modseq;
 use super::sizelist::SizeList;
 use super::uiddb;
+use super::{Acl, Identity, QuotaLimits, Rights};
 
 /// `courierimapuiddb`: UIDs and names come out once and ascending, and survive being written.
 pub fn uid_database(bytes: &[u8]) {
@@ -91,7 +93,7 @@ pub fn message_name(bytes: &[u8]) {
         assert_eq!(filename::order(&name, bytes), Ordering::Equal);
     }
     // A file cannot have other names.
-    let is_name = memchr::memchr2(0, b'/', bytes).is_none();
+    let is_name = bytes.len() < 256 && memchr::memchr2(0, b'/', bytes).is_none();
     if is_name && filename::storable(filename::base(bytes)) {
         let base = filename::base(bytes);
         let line = [b"1 ", base, b"\n"].concat();
@@ -113,4 +115,39 @@ pub fn cache_record(bytes: &[u8]) {
 /// `courierimapindex`, with its checksum made right.
 pub fn folder_index(bytes: &[u8]) {
     index::fuzz(bytes);
+}
+
+/// `courierimapindex.log`, with its checksums made right.
+pub fn change_log(bytes: &[u8]) {
+    modseq::fuzz(bytes);
+}
+
+/// `courierimapacl`: what was written once is read again as it is, and gives the same rights as the original.
+pub fn access_list(bytes: &[u8]) {
+    let acl = Acl::parse(bytes);
+    let again = Acl::parse(&acl.to_text());
+    assert_eq!(Acl::parse(&again.to_text()), again);
+    let who = Identity {
+        user: bytes
+            .split(|byte| *byte == b' ')
+            .next()
+            .unwrap_or_default()
+            .to_vec(),
+        groups: vec![b"group".to_vec()],
+    };
+    for owner in [false, true] {
+        let (rights, same) = (acl.rights(&who, owner), again.rights(&who, owner));
+        for letter in Rights::all().letters() {
+            assert_eq!(rights.has_any(&[*letter]), same.has_any(&[*letter]));
+        }
+    }
+}
+
+/// The first line of `maildirsize`: the same.
+pub fn quota_limits(bytes: &[u8]) {
+    let limits = QuotaLimits::parse(bytes);
+    assert_eq!(QuotaLimits::parse(limits.to_text().as_bytes()), limits);
+    if let Some(strict) = QuotaLimits::parse_strict(bytes) {
+        assert_eq!(strict, limits);
+    }
 }

@@ -26,31 +26,39 @@ pub(crate) fn is_whole(mut file: &File, size: u64) -> bool {
         })
 }
 
-/// Takes hostile bytes for an index, as they are and with the right magic and checksum.
+/// Takes hostile bytes for an index, as they are and with the right magic and checksums.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn fuzz(bytes: &[u8]) {
+    use crate::maildir::snapshot::Message;
+
     let read = |bytes: &[u8]| {
-        let (start, mut body) = bytes.split_first_chunk::<LENGTH>()?;
-        let header = Header::parse(start)?;
-        if header.size()? != u64::try_from(bytes.len()).ok()? {
-            return None;
-        }
-        let view = format::read_body(&header, &mut body)?;
-        for (index, message) in view.messages().iter().enumerate() {
-            assert_eq!(view.index_of_uid(message.uid()), Some(index));
-            assert!(view.name(message).len() < 256);
-            assert!(view.keywords(message).count() <= view.keywords_in_use().len());
-        }
+        let header = Header::parse(bytes.first_chunk::<LENGTH>()?)?;
+        let end = LENGTH.checked_add(header.keyword_octets())?;
+        let keywords = header.keywords(bytes.get(LENGTH..end)?)?;
+        let sets = keywords.table.number_of_sets();
+        let messages = format::read_messages(&header, sets, bytes)?;
+        assert!(messages.len() <= bytes.len());
+        assert!(messages.iter().map(Message::uid).is_sorted_by(|a, b| a < b));
+        assert!(
+            messages
+                .iter()
+                .all(|message| message.keyword_set().number() <= sets)
+        );
         Some(())
     };
     // Refusing is as good as accepting; what counts is that neither panics.
     let _ = read(bytes);
     let mut sealed = bytes.to_vec();
-    if let Some((magic, rest)) = sealed.split_first_chunk_mut::<8>() {
-        *magic = *format::MAGIC;
-        if let Some((crc, covered)) = rest.split_first_chunk_mut::<4>() {
-            *crc = crc32fast::hash(covered).to_le_bytes();
-        }
-    }
+    let Some(start) = sealed.first_chunk_mut::<LENGTH>() else {
+        return;
+    };
+    start[..8].copy_from_slice(format::MAGIC);
+    let keywords = Header::parse(start).map_or(0, |header| header.keyword_octets());
+    let end = LENGTH.saturating_add(keywords).min(sealed.len());
+    let (head, body) = sealed.split_at_mut(end);
+    let crc = crc32fast::hash(body).to_le_bytes();
+    head[LENGTH - 4..LENGTH].copy_from_slice(&crc);
+    let crc = crc32fast::hash(&head[12..]).to_le_bytes();
+    head[8..12].copy_from_slice(&crc);
     let _ = read(&sealed);
 }

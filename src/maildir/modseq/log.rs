@@ -25,9 +25,9 @@ use std::time::UNIX_EPOCH;
 use super::{Expunge, Known, Modseqs, State};
 use crate::maildir::flags::Flags;
 
-const MAGIC: &[u8; 8] = b"CIMAPlg\x02";
+pub(super) const MAGIC: &[u8; 8] = b"CIMAPlg\x02";
 /// Octets of the header proper.
-const HEAD: usize = 64;
+pub(super) const HEAD: usize = 64;
 /// Octets of [`Rest`].
 const REST: usize = 256;
 /// Where the records begin.
@@ -137,7 +137,7 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 /// Puts the checksum into the last four octets.
-fn seal(bytes: &mut [u8], place: u64) {
+pub(super) fn seal(bytes: &mut [u8], place: u64) {
     let Some(end) = bytes.len().checked_sub(4) else {
         return;
     };
@@ -329,7 +329,7 @@ pub(super) fn read(
     let mut buffer = Vec::new();
     let mut batch = Vec::new();
     let mut whole = place;
-    while size - place >= RECORD as u64 {
+    while size.saturating_sub(place) >= RECORD as u64 {
         let records = usize::try_from((size - place) / RECORD as u64).unwrap_or(BATCH);
         buffer.resize(records.min(BATCH) * RECORD, 0);
         file.read_exact_at(&mut buffer, place)?;

@@ -29,6 +29,8 @@ use super::flags::Flags;
 use super::folder::Folder;
 use super::snapshot::Snapshot;
 use log::{Header, Record, Rest};
+#[cfg(feature = "fuzzing")]
+pub(crate) use verify::fuzz;
 pub(crate) use verify::is_whole;
 
 /// The file's name in the folder.

@@ -1,0 +1,5 @@
+//! `make fuzz TARGET=access_list`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| courier_fuzz::access_list(input));
