@@ -59,8 +59,10 @@ impl World<'_> {
             for _ in 0..3 + dice.below(20) {
                 self.commands.fetch_add(1, Ordering::Relaxed);
                 let index = dice.below(last.messages.len().max(1));
+                let full = last.messages.len() > 60;
                 let command = match dice.below(9) {
-                    0 | 1 => "append".to_owned(),
+                    0 | 1 if !full => "append".to_owned(),
+                    0 | 1 => format!("expunge {index}"),
                     2 => format!("expunge {index}"),
                     3 | 4 => format!("store {index} {}", ["S", "F", "FS", "R"][dice.below(4)]),
                     5 => format!("store {index} S work"),

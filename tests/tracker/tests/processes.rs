@@ -51,7 +51,8 @@ fn work(root: &Path, told: &Mutex<Told>, end: Instant, mut dice: Dice) {
             let count = last.messages.len().max(1);
             let index = dice.below(count);
             let command = match dice.below(8) {
-                0 => "append".to_owned(),
+                0 if count < 100 => "append".to_owned(),
+                0 => format!("expunge {index}"),
                 1 => format!("expunge {index}"),
                 2 | 3 => format!("store {index} {}", ["S", "F", "FS", "R"][dice.below(4)]),
                 4 => format!("store {index} S work"),
