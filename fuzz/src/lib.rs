@@ -5,6 +5,7 @@
 //! small driver of our own that needs no C++ compiler (`make fuzz-smoke`). A crash found becomes a regression test
 //! beside the parser and a seed in `seeds/NAME/`.
 
+mod session;
 mod store;
 
 use std::io::{Read as _, Seek as _, Write as _};
@@ -37,6 +38,7 @@ pub use fuzzing::{
     access_list, cache_record, change_log, folder_index, keyword_list, keyword_update,
     message_name, quota_limits, size_list, uid_database,
 };
+pub use session::imap_session;
 pub use store::maildir;
 
 /// A target: its name, its function, and words that help a mutator along.
@@ -148,6 +150,7 @@ pub const TARGETS: &[Target] = &[
     ("threading", threading, MIME),
     ("imap_grammar", imap_grammar, IMAP),
     ("imap_receive", imap_receive, IMAP),
+    ("imap_session", imap_session, session::WORDS),
     (
         "imap_prelogin",
         imap_prelogin,
