@@ -5,6 +5,7 @@
 //! small driver of our own that needs no C++ compiler (`make fuzz-smoke`). A crash found becomes a regression test
 //! beside the parser and a seed in `seeds/NAME/`.
 
+mod pop3;
 mod session;
 mod store;
 
@@ -38,6 +39,7 @@ pub use fuzzing::{
     access_list, cache_record, change_log, folder_index, keyword_list, keyword_update,
     message_name, quota_limits, size_list, uid_database,
 };
+pub use pop3::pop3_session;
 pub use session::imap_session;
 pub use store::maildir;
 
@@ -164,6 +166,28 @@ pub const TARGETS: &[Target] = &[
             "\\",
             "ID (",
             "NIL",
+        ],
+    ),
+    (
+        "pop3_session",
+        pop3_session,
+        &[
+            "\r\n",
+            "STAT\r\n",
+            "LIST",
+            "UIDL",
+            "RETR 1\r\n",
+            "RETR 5\r\n",
+            "TOP 2 ",
+            "DELE ",
+            "RSET\r\n",
+            "NOOP",
+            "CAPA\r\n",
+            "LANG",
+            "UTF8\r\n",
+            "QUIT\r\n",
+            " 3",
+            "-1",
         ],
     ),
     (
