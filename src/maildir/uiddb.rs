@@ -21,10 +21,11 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::error::{Error, ErrorKind, Result};
-use super::filename;
+use super::filename::{self, TmpName};
 use super::files::{self, Dir, Stamp};
 use super::lock::Lock;
 use super::options::{Options, Sync};
+use crate::sys::log::{Level, log};
 
 /// The file's name in the folder.
 pub(crate) const NAME: &[u8] = b"courierimapuiddb";
@@ -326,15 +327,25 @@ impl UidDb {
             return Err(Error::new(ErrorKind::Io, "replace", &dir.path_of(NAME)));
         }
         self.raise_mark(dir, tmp, lock, options)?;
-        let stat = files::replace_fenced(
-            tmp,
-            dir,
-            NAME,
-            (&self.encode(), "imapuid"),
-            &options.host,
-            options.sync != Sync::Never,
-            &|| self.check_fence(dir, lock),
-        )?;
+        let content = self.encode();
+        let replace = || {
+            files::replace_fenced(
+                tmp,
+                dir,
+                NAME,
+                (&content, "imapuid"),
+                &options.host,
+                options.sync != Sync::Never,
+                &|| self.check_fence(dir, lock),
+            )
+        };
+        let stat = match replace() {
+            Err(error) if error.errno() == Some(Errno::EISDIR) => {
+                move_aside(dir, options)?;
+                replace()?
+            }
+            other => other?,
+        };
         // rename() moved the ctime.
         self.stamp = dir.stamp_of_file(NAME)?.or_else(|| Some(Stamp::of(&stat)));
         self.needs_repair = false;
@@ -436,6 +447,23 @@ impl UidDb {
         )?;
         Ok(())
     }
+}
+
+/// A directory where the database belongs gets another name: without a database no message could be shown.
+fn move_aside(dir: &Dir, options: &Options) -> Result<()> {
+    let mut name = NAME.to_vec();
+    name.push(b'.');
+    name.extend_from_slice(&TmpName::new("directory", &options.host).tmp());
+    dir.replace(NAME, dir, &name)?;
+    log(
+        Level::Warning,
+        format_args!(
+            "{} is a directory, renamed to {}",
+            dir.path_of(NAME).display(),
+            name.escape_ascii()
+        ),
+    );
+    Ok(())
 }
 
 /// Puts an empty database and its mark into a folder that is being made and nobody can see yet.
