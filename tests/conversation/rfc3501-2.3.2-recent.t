@@ -1,5 +1,4 @@
 # \Recent is for the first session that is told of a message, and only for that (RFC 3501 section 2.3.2).
-# ours only: strictness of the RFC
 M: one
 |Subject: one
 |

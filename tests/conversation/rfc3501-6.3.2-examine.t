@@ -1,5 +1,4 @@
 # EXAMINE changes nothing, not even \Recent (RFC 3501 section 6.3.2).
-# ours only: strictness of the RFC; the original answers NO to what it does not understand
 M: one
 |From: Ann <ann@example.net>
 |To: bob@example.com
