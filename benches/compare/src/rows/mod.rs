@@ -85,7 +85,7 @@ const fn row(key: &'static str, title: &'static str, goal: Goal, work: Work) -> 
 pub(crate) static ROWS: &[Row] = &[
     row("login", "connect, LOGIN, LOGOUT, plain", cpu(0.4, Versus::Courier), session::login),
     row("login-tls", "... over TLS, full handshake", cpu(0.4, Versus::Dovecot), tls::login),
-    row("login-again-tls", "... over TLS, resumed", cpu(0.4, Versus::Dovecot), tls::login_again),
+    row("login-again-tls", "... over TLS, session offered", cpu(0.4, Versus::Dovecot), tls::login_again),
     row("select-cold", "SELECT, cold", cpu(0.7, Versus::Best), session::select_cold),
     row("select", "SELECT, unchanged folder", cpu(0.5, Versus::Best), session::select_again),
     row("noop", "100 × NOOP, unchanged folder", cpu(0.8, Versus::Best), session::noop),
