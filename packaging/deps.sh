@@ -24,6 +24,7 @@ cmd python3                         | python3          | python3          | imap
 cmd curl                            | curl             | curl             | test client
 cmd mutt                            | mutt             | mutt             | test client
 cmd mbsync                          | isync            | isync            | test client
+cmd offlineimap                     | offlineimap3     | offlineimap      | test client
 cmd fetchmail                       | fetchmail        | fetchmail        | test client
 cmd getmail                         | getmail6         | getmail6         | test client
 cmd mpop                            | mpop             | mpop             | test client
