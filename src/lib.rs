@@ -16,6 +16,8 @@
 pub mod access;
 pub mod auth;
 pub mod config;
+#[cfg(test)]
+mod cpu_time;
 pub mod handover;
 pub mod login;
 pub mod maildir;

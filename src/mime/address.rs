@@ -324,7 +324,7 @@ fn comment(text: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::{Item, parse};
-    use crate::sys::cpu_time::CpuTime;
+    use crate::cpu_time::CpuTime;
     use proptest::prelude::*;
     use std::time::Duration;
 

@@ -89,7 +89,7 @@ fn comment(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::parse;
-    use crate::sys::cpu_time::CpuTime;
+    use crate::cpu_time::CpuTime;
     use proptest::prelude::*;
     use std::time::Duration;
 

@@ -262,7 +262,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::Value;
-    use crate::sys::cpu_time::CpuTime;
+    use crate::cpu_time::CpuTime;
     use proptest::prelude::*;
     use std::time::Duration;
 

@@ -125,7 +125,7 @@ fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::base;
-    use crate::sys::cpu_time::CpuTime;
+    use crate::cpu_time::CpuTime;
     use proptest::prelude::*;
     use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! The one place for unsafe code in this crate; everything exported is safe to call.
 
 pub mod confine;
-#[cfg(test)]
-pub(crate) mod cpu_time;
 pub mod dir;
 pub mod endpoint;
 pub mod fd;

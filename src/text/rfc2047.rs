@@ -229,7 +229,7 @@ fn flush_stretch(stretch: &mut String, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::{decode, encode};
-    use crate::sys::cpu_time::CpuTime;
+    use crate::cpu_time::CpuTime;
     use proptest::prelude::*;
     use std::hint::black_box;
     use std::time::Duration;

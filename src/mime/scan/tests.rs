@@ -1,7 +1,7 @@
 use super::super::params::Value;
 use super::super::tree::{Found, Kind, Part, Piece, Tree};
 use super::{MAX_DEPTH, MAX_PARTS, Scanner, scan};
-use crate::sys::cpu_time::CpuTime;
+use crate::cpu_time::CpuTime;
 use proptest::prelude::*;
 use std::hint::black_box;
 use std::time::Duration;
