@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # One line for each thing:  test | Debian and Ubuntu package | Fedora package | what for
-# The tests are "cmd NAME" (in PATH or an sbin directory) and "file PATH".
+# The tests are "cmd NAME" (in PATH or an sbin directory), "file PATH" and "perl FILE" (where packages put modules).
 needs='
 cmd gcc                             | gcc              | gcc              | links the programs
 cmd make                            | make             | make             | this
@@ -23,8 +23,10 @@ cmd strace                          | strace           | strace           | reco
 cmd python3                         | python3          | python3          | imaplib as a test client
 cmd curl                            | curl             | curl             | test client
 cmd mutt                            | mutt             | mutt             | test client
+cmd neomutt                         | neomutt          | neomutt          | test client
 cmd mbsync                          | isync            | isync            | test client
 cmd offlineimap                     | offlineimap3     | offlineimap      | test client
+perl Mail/IMAPClient.pm             | libmail-imapclient-perl | perl-Mail-IMAPClient | test client
 cmd fetchmail                       | fetchmail        | fetchmail        | test client
 cmd getmail                         | getmail6         | getmail6         | test client
 cmd mpop                            | mpop             | mpop             | test client
@@ -41,6 +43,7 @@ present() {
             command -v "$2" >/dev/null 2>&1 || [ -x "/usr/sbin/$2" ] || [ -x "/sbin/$2" ]
             ;;
         file) [ -e "$2" ] ;;
+        perl) [ -e "/usr/share/perl5/$2" ] || [ -e "/usr/share/perl5/vendor_perl/$2" ] ;;
     esac
 }
 

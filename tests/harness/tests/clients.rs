@@ -1,4 +1,5 @@
-//! Real programs as clients: Python's imaplib, curl, mutt and mbsync, against the side that `COURIER_UNDER_TEST` names.
+//! Real programs as clients: Python's imaplib, Perl's Mail::IMAPClient, curl, mutt and mbsync, against the side that
+//! `COURIER_UNDER_TEST` names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,6 +28,31 @@ fn imaplib_finds_every_answer_right() -> Result<(), Error> {
                 .arg(script)
                 .arg(server.port.to_string())
                 .args(["snake", PASSWORD]),
+        )?;
+        assert_eq!(String::from_utf8_lossy(&printed).trim(), "ok");
+        Ok(())
+    })
+}
+
+#[test]
+fn perls_imapclient_finds_every_answer_right() -> Result<(), Error> {
+    harness::run(|| {
+        let perl = programs::installed("perl")?;
+        let module = Command::new(&perl)
+            .args(["-MMail::IMAPClient", "-e", "1"])
+            .output()?;
+        if !module.status.success() {
+            return Err(Error::Skipped(
+                "Perl's Mail::IMAPClient is not installed".to_owned(),
+            ));
+        }
+        let server = server("camel")?;
+        let script = programs::source_root().join("tests/clients/imapclient_session.pl");
+        let printed = output(
+            Command::new(perl)
+                .arg(script)
+                .arg(server.port.to_string())
+                .args(["camel", PASSWORD]),
         )?;
         assert_eq!(String::from_utf8_lossy(&printed).trim(), "ok");
         Ok(())
