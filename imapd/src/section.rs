@@ -202,7 +202,7 @@ impl<'a, N: AsRef<[u8]>> FieldList<'a, N> {
             != self.not
     }
 
-    /// Gives the selected fields as served, and the empty line that always ends them, to `sink`.
+    /// Gives the selected fields as served, and the empty line that ends the header if it has one, to `sink`.
     ///
     /// # Errors
     /// The message cannot be read; some may have been given.
@@ -361,7 +361,10 @@ impl<'a, N: AsRef<[u8]>> Selector<'a, N> {
         if self.last != b'\n' {
             sink(b"\r\n");
         }
-        sink(b"\r\n");
+        // RFC 3501 section 6.4.5: also a selection has the empty line, but of a message without one.
+        if self.state == State::End {
+            sink(b"\r\n");
+        }
     }
 }
 

@@ -165,11 +165,14 @@ pub fn trim_line_end(line: &[u8]) -> &[u8] {
 /// result ends at a NUL and contains no line end, so that it fits an IMAP quoted string.
 #[must_use]
 pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
-    let value = value
-        .split(|&byte| byte == 0)
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
+    let value = value.split(|&byte| byte == 0).next().unwrap_or_default();
+    unfold_untrimmed(value.trim_ascii())
+}
+
+/// As [`unfold`], with the blanks at both ends, which belong to the text where it was quoted.
+#[must_use]
+pub fn unfold_untrimmed(value: &[u8]) -> Cow<'_, [u8]> {
+    let value = value.split(|&byte| byte == 0).next().unwrap_or_default();
     if memchr::memchr2(b'\r', b'\n', value).is_none() {
         return Cow::Borrowed(value);
     }
@@ -197,7 +200,7 @@ pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fields, Known, split_field, unfold};
+    use super::{Fields, Known, split_field, unfold, unfold_untrimmed};
 
     #[test]
     fn fields_of_a_header() {
@@ -230,5 +233,6 @@ mod tests {
         assert_eq!(&*unfold(b" a\r\n b\n\tc  "), b"a b c");
         assert_eq!(&*unfold(b"a\0b"), b"a");
         assert_eq!(&*unfold(b"a\rb"), b"a b");
+        assert_eq!(&*unfold_untrimmed(b" a\r\n b \0c"), b" a b ");
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::text::{charset, rfc2047};
 
 use super::address::{self, Item};
-use super::header::{Known, unfold};
+use super::header::{Known, unfold, unfold_untrimmed};
 use super::params::{Param, Value};
 use super::tree::{Kind, Part, Tree};
 
@@ -258,7 +258,8 @@ impl<'a> Writer<'a> {
         if matches!(param.name.as_slice(), b"charset" | b"format" | b"delsp") {
             value.to_mut().make_ascii_lowercase();
         }
-        self.string(&value);
+        // The pieces of a name that is spread over several parameters begin and end with blanks.
+        self.unfolded(&unfold_untrimmed(&value));
     }
 
     fn nstring_field(&mut self, part: &Part, known: Known) {
@@ -279,14 +280,18 @@ impl<'a> Writer<'a> {
 
     /// A quoted string.
     fn string(&mut self, value: &[u8]) {
-        let value = unfold(value);
+        self.unfolded(&unfold(value));
+    }
+
+    /// A quoted string of what contains no line end.
+    fn unfolded(&mut self, value: &[u8]) {
         let converted;
         let text = if value.is_ascii() {
-            &*value
+            value
         } else {
             converted = match self.text {
-                Text::Ascii => rfc2047::encode(&value),
-                Text::Utf8 => charset::guess(&value),
+                Text::Ascii => rfc2047::encode(value),
+                Text::Utf8 => charset::guess(value),
             };
             converted.as_bytes()
         };

@@ -111,6 +111,14 @@ fn defaults_and_oddities() {
         ),
         "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0)"
     );
+    // Blanks at the ends of a quoted value are part of it: a long name may be cut there.
+    assert_eq!(
+        show_body(
+            "MIME-Version: 1.0\nContent-Type: a/b; name*0=\"one \"; name*1=\" two\"; x= y \n\n",
+            false
+        ),
+        "(\"a\" \"b\" (\"name*0\" \"one \" \"name*1\" \" two\" \"x\" \"y\") NIL NIL \"7bit\" 0)"
+    );
     assert_eq!(
         show_body(
             "MIME-Version: 1.0\nContent-Type: weird\nContent-Transfer-Encoding: X-Odd\n\n",
