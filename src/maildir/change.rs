@@ -460,7 +460,8 @@ fn change_flags(
         let old = snapshot.name(&message).to_vec();
         let flags = change.apply(filename::flags(&old));
         if flags == filename::flags(&old) {
-            if strict && inner.place(&message).stat(&old)?.is_none() {
+            // Somebody may have renamed it since it was looked at: then the change is needed after all.
+            if inner.place(&message).stat(&old)?.is_none() {
                 located = false;
                 continue;
             }

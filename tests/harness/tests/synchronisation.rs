@@ -443,3 +443,35 @@ fn base_of(name: &str) -> &str {
 fn flags_of(name: &str) -> &str {
     name.split_once(":2,").map_or("", |(_, flags)| flags)
 }
+
+/// A session that believes a flag set, which somebody with `mv` has taken away since, sets it nevertheless; and the
+/// other way round.
+#[test]
+fn store_acts_on_what_the_file_is_called_now() -> Result<(), Error> {
+    harness::run(|| {
+        let server = Server::start(&Setup::new(Side::under_test()?, &[USER]))?;
+        let far = server.account(USER)?;
+        let name = far.place("INBOX", &message(Owner::Contested, 0), "S")?;
+        let base = base_of(&name).to_owned();
+        let mut client = Client::login(server.port, USER, PASSWORD)?;
+        client.expect_ok("SELECT INBOX")?;
+        for _ in 0..20 {
+            for (seen_as, moved_to, what, wanted) in [
+                ("FLAGS (\\Flagged)", "", "+FLAGS (\\Flagged)", "F"),
+                ("FLAGS (\\Flagged)", "", "FLAGS.SILENT (\\Flagged)", "F"),
+                ("FLAGS ()", "F", "-FLAGS.SILENT (\\Flagged)", ""),
+                ("FLAGS ()", "FRS", "FLAGS ()", ""),
+                ("FLAGS (\\Seen)", "R", "+FLAGS.SILENT (\\Seen)", "RS"),
+            ] {
+                client.expect_ok(&format!("STORE 1 {seen_as}"))?;
+                change_file(&far.maildir(), &base, &|_| Some(moved_to.to_owned()))?;
+                client.expect_ok(&format!("STORE 1 {what}"))?;
+                let messages = far.messages("INBOX")?;
+                let found: Vec<&str> = messages.iter().map(|(name, _)| flags_of(name)).collect();
+                assert_eq!(found, [wanted], "{seen_as}, {moved_to:?}, {what}");
+            }
+        }
+        client.expect_ok("LOGOUT")?;
+        Ok(())
+    })
+}
