@@ -111,8 +111,17 @@ fn signal_set() -> SigSet {
     .collect()
 }
 
+/// Blocks the server's signals, which from here on wait for [`Server::run`]. Before anything shows that there is a
+/// server: whoever finds its socket or its pid file may send one.
+///
+/// # Errors
+/// Never seen.
+pub fn hold_signals() -> io::Result<()> {
+    Ok(signal_set().thread_block()?)
+}
+
 impl Server {
-    /// Sets the server up; from here on its signals are blocked and wait for [`run`](Self::run).
+    /// Sets the server up, whose signals are [held](hold_signals) already.
     ///
     /// # Errors
     /// No memory or descriptors.
@@ -123,7 +132,6 @@ impl Server {
         environment: Environment,
     ) -> io::Result<Self> {
         let set = signal_set();
-        set.thread_block()?;
         // Handlers are reset by exec but "ignored" is not: sessions must not inherit it from our starter.
         // A shell ignores SIGQUIT for what it starts in the background.
         for signal in set.iter() {

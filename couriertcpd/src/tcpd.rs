@@ -20,7 +20,7 @@ use crate::environment::Environment;
 use crate::options::{Action, Service, Stderr, parse};
 use crate::pidfile::{Daemonised, Lock, Starter, daemonise, restart, stop};
 use crate::renew::{self, Inherited};
-use crate::server::{Access, Server};
+use crate::server::{Access, Server, hold_signals};
 use crate::{listen, reason};
 
 /// Variables that describe one connection, and one between courierlogger and us: never passed on from our starter.
@@ -111,6 +111,9 @@ fn start(service: Box<Service>, inherited: Inherited) -> ExitCode {
             Ok(Daemonised::Daemon(lock, starter)) => daemon = Some((lock, starter)),
             Err(error) => return fail(format_args!("fork: {}", reason(&error))),
         }
+    }
+    if let Err(error) = hold_signals() {
+        return fail(format_args!("sigprocmask: {}", reason(&error)));
     }
     // What keeps a successor from listening where it should does not end the service.
     let mut complete = true;

@@ -57,6 +57,9 @@ fn start(run: Run) -> ExitCode {
             Err(error) => return fail(&format!("fork: {}", reason(&error))),
         }
     }
+    if let Err(error) = supervisor::hold_signals() {
+        return fail(&format!("sigprocmask: {}", reason(&error)));
+    }
     let (lock, starter) = daemon.unzip();
     if let (Some(lock), Some(pid_file)) = (&lock, &run.pid_file) {
         if let Err(error) = lock.write_pid() {

@@ -101,24 +101,37 @@ pub(super) struct Supervisor {
     renewed: bool,
 }
 
+/// The signals that are taken from a descriptor instead of by handlers.
+fn signal_set() -> SigSet {
+    [
+        Signal::SIGCHLD,
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+    ]
+    .into_iter()
+    .collect()
+}
+
+/// Blocks the logger's signals, which from here on wait for [`Supervisor::run`]. Before the pid file is there: whoever
+/// finds it may send one.
+///
+/// # Errors
+/// Never seen.
+pub(super) fn hold_signals() -> io::Result<()> {
+    Ok(signal_set().thread_block()?)
+}
+
 impl Supervisor {
-    /// Takes SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGCHLD, SIGUSR1 and SIGUSR2 into its hands.
+    /// Takes the signals that are [held](hold_signals) into its hands.
     ///
     /// # Errors
     /// No descriptors.
     pub(super) fn new(program: Option<Program>) -> io::Result<Self> {
-        let set: SigSet = [
-            Signal::SIGCHLD,
-            Signal::SIGTERM,
-            Signal::SIGINT,
-            Signal::SIGHUP,
-            Signal::SIGQUIT,
-            Signal::SIGUSR1,
-            Signal::SIGUSR2,
-        ]
-        .into_iter()
-        .collect();
-        set.thread_block()?;
+        let set = signal_set();
         // "Ignored" would survive the program's exec.
         for signal in set.iter() {
             process::default_signal(signal)?;
