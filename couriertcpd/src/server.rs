@@ -177,6 +177,8 @@ impl Server {
                 }
             }
         }
+        // The signals of those that have ended since they were taken over went when SIGCHLD got its default back.
+        self.reap();
     }
 
     /// Serves until SIGTERM or SIGINT, which is passed to the whole process group.

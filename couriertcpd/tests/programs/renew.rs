@@ -258,6 +258,69 @@ fn a_stop_during_the_change_is_heard() {
     assert!(!listening(service.port));
 }
 
+/// Opening it to write waits for a reader: for one who starts a program with this as its log.
+fn fifo(service: &Service) -> PathBuf {
+    let fifo = service.path("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fifo
+}
+
+/// Whether a process sleeps, with this in its command line.
+fn sleeps_with(pid: u32, option: &str) -> bool {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
+    let asleep = read("stat").is_ok_and(|stat| stat.contains(") S "));
+    asleep && read("cmdline").is_ok_and(|line| line.contains(option))
+}
+
+#[test]
+fn a_session_that_ends_during_the_change_is_not_waited_for() {
+    let service = Service::start("old", "");
+    let (before, _) = service.greeted();
+    let listener = service.listener();
+    let sessions = children(listener);
+    let fifo = fifo(&service);
+    let option = format!("-stderr={}", fifo.display());
+    service.set("new", &option);
+    let mut renewal = service.spawn("-renew");
+    // The successor knows its sessions then, and is not done with its start.
+    eventually("the successor", || {
+        sleeps_with(listener, &option).then_some(())
+    });
+    drop(before);
+    eventually("the end of the session", || {
+        (!sessions.iter().any(|&pid| sleeps_with(pid, ""))).then_some(())
+    });
+    let _log = File::open(&fifo).unwrap();
+    assert!(renewal.wait().unwrap().success());
+    let mut order = service.spawn("-drain");
+    eventually("the end", || order.try_wait().unwrap());
+    assert!(!alive(listener));
+}
+
+#[test]
+fn a_signal_as_soon_as_the_pid_file_is_there_is_kept() {
+    let service = Service::start("old", "");
+    let fifo = fifo(&service);
+    let port = free_port();
+    let pid_file = service.path("other-pid");
+    let pid = format!("-pid={}", pid_file.display());
+    let log = format!("-stderr={}", fifo.display());
+    let list = format!("127.0.0.1.{port}");
+    let options = [&pid, &log, "-nodnslookup", &list, "/bin/cat"];
+    let mut start = command(COURIERTCPD, &options).spawn().unwrap();
+    let server: u32 = eventually("the pid file", || {
+        let text = std::fs::read_to_string(&pid_file).ok()?;
+        text.trim_end().parse().ok()
+    });
+    eventually("the server", || sleeps_with(server, &log).then_some(()));
+    send(server, Signal::SIGHUP);
+    let _log = File::open(&fifo).unwrap();
+    assert!(start.wait().unwrap().success());
+    assert!(listening(port));
+    let stop = command(COURIERTCPD, &[pid.as_str(), "-stop"]);
+    assert_eq!(output(stop).0, 0);
+}
+
 #[test]
 fn draining_takes_nothing_new_and_ends_with_the_last_session() {
     let service = Service::start("old", "");
