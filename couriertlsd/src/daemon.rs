@@ -48,10 +48,7 @@ fn serve(paths: &Paths) -> Result<(), String> {
     }
     let wanted = handover::tls_settings(std::env::vars_os());
     let material = loader::load(&settings).ok_or("no certificate to serve with")?;
-    let path = socket_path(paths);
-    let listener =
-        listen_at(&path, paths).map_err(|error| format!("{}: {error}", path.display()))?;
-    readiness::report();
+    // Before there is a socket: whoever finds it may send a signal, which has to remove it again.
     let text = |error: nix::errno::Errno| error.desc().to_owned();
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -60,6 +57,10 @@ fn serve(paths: &Paths) -> Result<(), String> {
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None).map_err(text)?;
     let signal_fd = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(text)?;
+    let path = socket_path(paths);
+    let listener =
+        listen_at(&path, paths).map_err(|error| format!("{}: {error}", path.display()))?;
+    readiness::report();
     let mut material = material;
     loop {
         let (ours, theirs) = fd::message_pair().map_err(|error| error.to_string())?;

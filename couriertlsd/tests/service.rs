@@ -526,6 +526,34 @@ fn a_socket_left_behind_is_replaced_and_a_living_one_is_not() {
 }
 
 #[test]
+fn a_stop_as_soon_as_there_is_a_socket_removes_it() {
+    for _ in 0..5 {
+        let setup = Setup::new();
+        let path = setup.directory.path().join("couriertlsd.socket");
+        let paths = setup.directory.path().join("paths");
+        let text = format!(
+            "piddir={}\nmailuser=daemon\n",
+            setup.directory.path().display()
+        );
+        std::fs::write(&paths, text).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_couriertlsd"))
+            .env_clear()
+            .env("COURIER_PATHS", &paths)
+            .env("TLS_CERTFILE", setup.certificate())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // Without a pause: the sooner, the likelier it is too soon.
+        while !path.exists() && Instant::now() < deadline {}
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
+        let status = child.wait().unwrap();
+        assert!(status.success() && !path.exists(), "{status}");
+    }
+}
+
+#[test]
 fn the_listening_process_is_replaced_when_it_dies() {
     let service = Service::start(Setup::new());
     assert_eq!(service.common_name("localhost"), "localhost");
