@@ -453,12 +453,14 @@ impl Relay<'_> {
             events.set(PollFlags::POLLOUT, !sent);
             let ready =
                 courier::sys::fd::wait_ready(&self.stream.get_ref().socket, events, Some(deadline));
-            if !ready.unwrap_or(false) {
+            // A peer that talks on and on is always ready.
+            let over = || Instant::now() >= deadline;
+            if !ready.unwrap_or(false) || over() {
                 return if sent { End::Closed } else { End::Truncated };
             }
             self.stream.get_mut().readable();
             let mut discarded = vec![0; RECORD];
-            loop {
+            while !over() {
                 match self.stream.ssl_read(&mut discarded) {
                     Ok(_) => {}
                     Err(error) if error.code() == ErrorCode::WANT_READ => break,
@@ -522,6 +524,25 @@ mod tests {
         assert!(matches!(end, Ok(End::Truncated)), "{end:?}");
         writer.join().unwrap().unwrap();
         drop(peer);
+    }
+
+    #[test]
+    fn a_peer_that_never_stops_talking_is_let_go() {
+        let (mut stream, mut peer) = pair(false);
+        let (ours, program) = UnixStream::pair().unwrap();
+        drop(program);
+        let talker = std::thread::spawn(move || {
+            let started = Instant::now();
+            let chunk = vec![b'x'; RECORD];
+            // Twenty seconds are for ever here.
+            while started.elapsed() < Duration::from_secs(20) && peer.write_all(&chunk).is_ok() {}
+            started.elapsed()
+        });
+        let plain = Plain::new(OwnedFd::from(ours)).unwrap();
+        let end = relay(&mut stream, plain);
+        drop(stream);
+        let talked = talker.join().unwrap();
+        assert!(talked < Duration::from_secs(20), "{end:?}");
     }
 
     /// The peer starts to read when nothing moves any more, and stops again in between.
