@@ -159,7 +159,7 @@ fn prepare(
     }
     if !service.lists.is_empty() {
         let shown = shown(remote_address);
-        let ask = |name: &str, record| {
+        let ask = dnslist::within(dnslist::LIMIT, |name, record| {
             crate::sys::ask_dns(
                 name,
                 match record {
@@ -167,7 +167,7 @@ fn prepare(
                     Record::Txt => 16,
                 },
             )
-        };
+        });
         dnslist::apply(
             &service.lists,
             remote_address,

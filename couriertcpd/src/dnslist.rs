@@ -2,9 +2,13 @@
 //! here refuses anybody: variables are set, and `-drop` or the served program looks at them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 use crate::environment::Environment;
 
+/// After this long the lists that are left are not asked any more, as if they did not know the client: each of them
+/// can cost the resolver's time-outs, twice.
+pub const LIMIT: Duration = Duration::from_secs(30);
 /// Longest name that can be asked for.
 const NAME_MAX: usize = 255;
 
@@ -181,6 +185,15 @@ pub fn apply(
     }
 }
 
+/// `ask`, which gives no more answers once `limit` has passed from now.
+pub fn within(
+    limit: Duration,
+    ask: impl Fn(&str, Record) -> Option<Vec<u8>>,
+) -> impl Fn(&str, Record) -> Option<Vec<u8>> {
+    let start = Instant::now();
+    move |name, record| (start.elapsed() < limit).then(|| ask(name, record))?
+}
+
 /// Types and classes of RFC 1035 section 3.2.
 const TYPE_A: u16 = 1;
 const TYPE_TXT: u16 = 16;
@@ -318,6 +331,24 @@ mod tests {
             .collect();
         lines.sort();
         lines
+    }
+
+    #[test]
+    fn lists_are_asked_for_a_limited_time() {
+        let asked = std::cell::Cell::new(0);
+        let ask = |_: &str, _| {
+            asked.set(asked.get() + 1);
+            Some(answer(&[(TYPE_A, &[127, 0, 0, 2])]))
+        };
+        let lists = [block("one.example"), block("two.example,OTHER")];
+        let mut environment = Environment::default();
+        let address = "::ffff:192.0.2.7".parse().unwrap();
+        let (none, enough) = (Duration::ZERO, Duration::from_secs(1000));
+        apply(&lists, address, "", &mut environment, &within(none, ask));
+        assert_eq!((asked.get(), environment.entries().len()), (0, 0));
+        apply(&lists, address, "", &mut environment, &within(enough, ask));
+        assert!(environment.get(b"BLOCK").is_some() && environment.get(b"OTHER").is_some());
+        assert_eq!(asked.get(), 2);
     }
 
     const TWO: [[u8; 4]; 2] = [[127, 0, 0, 2], [127, 0, 0, 9]];
