@@ -197,7 +197,8 @@ pub fn at_once(
 ) -> Option<Environment> {
     let service = context.service;
     let looks_up = service.names || !service.lists.is_empty();
-    if context.access.is_some() || context.proxied.is_some() || looks_up {
+    // Whether a slot for it was free or not, the header of a proxy has to be read.
+    if context.access.is_some() || service.proxies.any() || looks_up {
         return None;
     }
     let local = connection.local_addr().ok()?;
