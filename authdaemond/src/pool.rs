@@ -216,11 +216,14 @@ impl Pool<'_> {
 
     fn start_worker(&mut self) {
         if self.stop.is_none() {
-            self.stop = pipe2(OFlag::O_CLOEXEC).ok();
-        }
-        if self.stop.is_none() {
-            self.restarts.push(Instant::now() + FORK_RETRY);
-            return;
+            match pipe2(OFlag::O_CLOEXEC) {
+                Ok(pipe) => self.stop = Some(pipe),
+                Err(errno) => {
+                    log(Level::Err, format_args!("pipe: {}", errno.desc()));
+                    self.restarts.push(Instant::now() + FORK_RETRY);
+                    return;
+                }
+            }
         }
         match fork() {
             Ok(Fork::Child) => self.be_worker(),
