@@ -78,6 +78,7 @@ pub fn take_over() -> Inherited {
         if let Some(inherited) = activated() {
             return inherited;
         }
+        // What is no number names nothing that could be kept; `answer` says so.
         let question = std::env::var(QUESTION).ok();
         let kept = question.and_then(|number| number.parse().ok());
         crate::sys::close_inherited_but(kept.as_slice());
@@ -93,6 +94,7 @@ pub fn take_over() -> Inherited {
 
 /// What systemd has opened for us, sd_listen_fds(3).
 fn activated() -> Option<Inherited> {
+    // Without numbers it is not for us.
     let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
     if number("LISTEN_PID") != Some(std::process::id()) {
         return None;

@@ -105,6 +105,7 @@ impl Session {
         }
         if role.client && settings.min_dh_bits > 0 {
             use openssl::pkey::Id;
+            // No key: this handshake exchanged none.
             let key = stream.ssl().peer_tmp_key().ok();
             let weak = key.filter(|key| key.id() == Id::DH && key.bits() < settings.min_dh_bits);
             if let Some(key) = weak {

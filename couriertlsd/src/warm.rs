@@ -112,12 +112,14 @@ fn converse(
         let asked = asking.do_handshake().is_ok() && asking.ssl_write(b"NOOP").is_ok();
         let heard = serving.do_handshake().is_ok() && serving.ssl_read(&mut buffer).is_ok();
         if asked && heard {
+            // What fails here is looked up by the children, when they need it.
             let _answered = serving.ssl_write(b"OK");
             let _read = asking.ssl_read(&mut buffer);
             break;
         }
     }
     for stream in [&mut asking, &mut serving] {
+        // As above.
         let _said = stream.shutdown();
     }
     Ok(())
