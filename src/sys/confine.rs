@@ -110,13 +110,13 @@ fn open(place: &Place<'_>) -> io::Result<OwnedFd> {
 
 /// Forbids system calls that a server which only reads and writes files and talks over descriptors it has never
 /// makes: starting programs and processes, sockets, links, looking into other processes, signals to them (but for
-/// asking whether they are there), and parts of the kernel with a record of faults. They fail with EPERM.
+/// asking whether they are there), their limits, and parts of the kernel with a record of faults. They fail with EPERM.
 ///
 /// # Errors
 /// [`SandboxError`] when the kernel or the architecture has no filters; nothing has changed then, but for new
 /// privileges.
 pub fn calls() -> Result<(), SandboxError> {
-    filter::install()
+    super::filter::account()?.install()
 }
 
 /// Makes the process invisible to debuggers of its uid and to core dumps.
@@ -126,95 +126,4 @@ pub fn calls() -> Result<(), SandboxError> {
 pub fn hide() -> Result<(), SandboxError> {
     nix::sys::prctl::set_dumpable(false)
         .map_err(|errno| SandboxError::Call("PR_SET_DUMPABLE", errno.into()))
-}
-
-#[cfg(all(
-    target_endian = "little",
-    any(
-        target_arch = "x86_64",
-        target_arch = "aarch64",
-        target_arch = "riscv64"
-    )
-))]
-mod filter {
-    use super::SandboxError;
-    use crate::sys::filter::{Policy, Program, Verdict};
-
-    /// What only privileged processes can do is not among them: an account has no privileges and cannot get any.
-    const DENIED: &[libc::c_long] = &[
-        libc::SYS_execve,
-        libc::SYS_execveat,
-        libc::SYS_clone,
-        libc::SYS_clone3,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_fork,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_vfork,
-        libc::SYS_unshare,
-        libc::SYS_setns,
-        libc::SYS_socket,
-        libc::SYS_socketpair,
-        libc::SYS_connect,
-        libc::SYS_ptrace,
-        libc::SYS_process_vm_readv,
-        libc::SYS_process_vm_writev,
-        libc::SYS_pidfd_open,
-        libc::SYS_rt_sigqueueinfo,
-        libc::SYS_io_uring_setup,
-        libc::SYS_bpf,
-        libc::SYS_perf_event_open,
-        libc::SYS_userfaultfd,
-        libc::SYS_memfd_create,
-        libc::SYS_keyctl,
-        libc::SYS_add_key,
-        libc::SYS_request_key,
-        libc::SYS_personality,
-        libc::SYS_mknodat,
-        libc::SYS_symlinkat,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_mknod,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_symlink,
-    ];
-
-    pub(super) fn install() -> Result<(), SandboxError> {
-        let named: Vec<(libc::c_long, Verdict)> = DENIED
-            .iter()
-            .map(|&call| (call, Verdict::Refuse))
-            .chain([(libc::SYS_kill, Verdict::Presence)])
-            .collect();
-        let policy = Policy {
-            named: &named,
-            others: Verdict::Allow,
-            foreign: Verdict::Refuse,
-            // Before Linux 5.16 a filter turns speculation off for the whole process unless told not to.
-            flags: libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-        };
-        let installed = Program::new(&policy).and_then(|program| program.install());
-        installed.map_err(|error| match error.raw_os_error() {
-            Some(libc::ENOSYS | libc::EINVAL) => {
-                SandboxError::Unsupported("this kernel has no seccomp filters".to_owned())
-            }
-            _ => SandboxError::Call("seccomp", error),
-        })
-    }
-}
-
-#[cfg(not(all(
-    target_endian = "little",
-    any(
-        target_arch = "x86_64",
-        target_arch = "aarch64",
-        target_arch = "riscv64"
-    )
-)))]
-mod filter {
-    use super::SandboxError;
-
-    pub(super) fn install() -> Result<(), SandboxError> {
-        Err(SandboxError::Unsupported(format!(
-            "not written for {}",
-            std::env::consts::ARCH
-        )))
-    }
 }

@@ -4,14 +4,17 @@ pub mod confine;
 pub mod dir;
 pub mod endpoint;
 pub mod fd;
-#[cfg(all(
-    target_endian = "little",
-    any(
-        target_arch = "x86_64",
-        target_arch = "aarch64",
-        target_arch = "riscv64"
-    )
-))]
+#[cfg_attr(
+    not(all(
+        target_endian = "little",
+        any(
+            target_arch = "x86_64",
+            target_arch = "aarch64",
+            target_arch = "riscv64"
+        )
+    )),
+    path = "filter/none.rs"
+)]
 mod filter;
 pub mod find;
 pub mod fresh;

@@ -7,6 +7,12 @@ use std::io;
 use libc::{sock_filter, sock_fprog};
 use nix::errno::Errno;
 
+use super::sandbox::SandboxError;
+
+mod calls;
+
+pub(super) use calls::{account, converse, relay};
+
 /// Kernel constant of the processor that this is compiled for; a 64-bit kernel has the calls of 32-bit programs too.
 const ARCHITECTURE: u32 = if cfg!(target_arch = "x86_64") {
     0xc000_003e
@@ -27,6 +33,7 @@ const RETURN: u16 = 0x06;
 /// Offsets in `struct seccomp_data`: number, architecture, and the low words of arguments.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
+const PROCESS: u32 = 16;
 const SIGNAL: u32 = 16 + 8;
 const PROTECTION: u32 = 16 + 2 * 8;
 const FLAGS: u32 = 16 + 3 * 8;
@@ -47,6 +54,9 @@ pub(super) enum Verdict {
     Memory,
     /// kill: made with signal 0, which asks whether a process is there; else it fails with EPERM.
     Presence,
+    /// Calls whose first argument is a process: made for the calling one, whose number may be given as 0; else they
+    /// fail with EPERM.
+    Itself,
 }
 
 /// A filter's rules.
@@ -58,6 +68,8 @@ pub(super) struct Policy<'a> {
     pub(super) others: Verdict,
     /// Calls by the conventions of other processors, whose numbers mean something else.
     pub(super) foreign: Verdict,
+    /// The process that will be under the filter, for [`Verdict::Itself`].
+    pub(super) own: u32,
     /// `SECCOMP_FILTER_FLAG_…`; not used where the kernel does not know them.
     pub(super) flags: libc::c_ulong,
 }
@@ -145,10 +157,18 @@ fn program(policy: &Policy<'_>) -> Option<Vec<sock_filter>> {
         .map(|&(call, verdict)| Some((u32::try_from(call).ok()?, verdict)))
         .collect::<Option<_>>()?;
     let mut search_code = Vec::new();
-    search(
+    let first = search(
         &regions(&named, policy.others, policy.foreign),
         &mut search_code,
     );
+    if let Target::End(_) = first {
+        // One verdict for all: the ends follow, and the first of them must not be walked into.
+        search_code.push(Jump {
+            number: 0,
+            yes: first,
+            no: first,
+        });
+    }
     let executable = libc::PROT_EXEC.unsigned_abs();
     let anonymous = libc::MAP_ANONYMOUS.unsigned_abs();
     let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
@@ -156,12 +176,16 @@ fn program(policy: &Policy<'_>) -> Option<Vec<sock_filter>> {
     let end = [
         // Memory
         instruction(LOAD, 0, 0, PROTECTION),
-        instruction(IF_ANY_BIT, 4, 0, executable),
+        instruction(IF_ANY_BIT, 7, 0, executable),
         instruction(LOAD, 0, 0, FLAGS),
-        instruction(IF_ANY_BIT, 4, 2, anonymous),
+        instruction(IF_ANY_BIT, 7, 5, anonymous),
         // Presence
         instruction(LOAD, 0, 0, SIGNAL),
-        instruction(IF_EQUAL, 2, 1, 0),
+        instruction(IF_EQUAL, 5, 4, 0),
+        // Itself
+        instruction(LOAD, 0, 0, PROCESS),
+        instruction(IF_EQUAL, 3, 0, 0),
+        instruction(IF_EQUAL, 2, 1, policy.own),
         // Kill, Refuse, Allow
         instruction(RETURN, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
         instruction(RETURN, 0, 0, refuse),
@@ -186,9 +210,10 @@ fn program(policy: &Policy<'_>) -> Option<Vec<sock_filter>> {
                 Target::Index(target) => target,
                 Target::End(Verdict::Memory) => search_code.len(),
                 Target::End(Verdict::Presence) => search_code.len() + 4,
-                Target::End(Verdict::Kill) => search_code.len() + 6,
-                Target::End(Verdict::Refuse) => search_code.len() + 7,
-                Target::End(Verdict::Allow) => search_code.len() + 8,
+                Target::End(Verdict::Itself) => search_code.len() + 6,
+                Target::End(Verdict::Kill) => search_code.len() + 9,
+                Target::End(Verdict::Refuse) => search_code.len() + 10,
+                Target::End(Verdict::Allow) => search_code.len() + 11,
             };
             u8::try_from(target.checked_sub(index + 1)?).ok()
         };
@@ -211,8 +236,9 @@ impl Program {
     ///
     /// # Errors
     /// More calls are named than a filter has room for.
-    pub(super) fn new(policy: &Policy<'_>) -> io::Result<Self> {
-        let code = program(policy).ok_or(io::ErrorKind::InvalidInput)?;
+    pub(super) fn new(policy: &Policy<'_>) -> Result<Self, SandboxError> {
+        let code = program(policy)
+            .ok_or_else(|| SandboxError::Call("seccomp", io::ErrorKind::InvalidInput.into()))?;
         Ok(Self {
             code,
             flags: policy.flags,
@@ -222,8 +248,18 @@ impl Program {
     /// Puts this process, and what it may start, under the filter for good, and takes new privileges away.
     ///
     /// # Errors
-    /// The kernel's: EINVAL or ENOSYS where it has no filters. Nothing has changed then, but for new privileges.
-    pub(super) fn install(&self) -> io::Result<()> {
+    /// The kernel's; unsupported where it has no filters. Nothing has changed then, but for new privileges.
+    pub(super) fn install(&self) -> Result<(), SandboxError> {
+        self.give_to_kernel()
+            .map_err(|error| match error.raw_os_error() {
+                Some(libc::ENOSYS | libc::EINVAL) => {
+                    SandboxError::Unsupported("this kernel has no seccomp filters".to_owned())
+                }
+                _ => SandboxError::Call("seccomp", error),
+            })
+    }
+
+    fn give_to_kernel(&self) -> io::Result<()> {
         let program = sock_fprog {
             len: u16::try_from(self.code.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
             // The kernel only reads it.
@@ -254,8 +290,8 @@ impl Program {
 mod tests {
     use super::*;
 
-    /// What the kernel's machine would answer; `arguments` are the second to the fourth.
-    fn run(code: &[sock_filter], arch: u32, number: u32, arguments: [u32; 3]) -> u32 {
+    /// What the kernel's machine would answer; `arguments` are the first four.
+    fn run(code: &[sock_filter], arch: u32, number: u32, arguments: [u32; 4]) -> u32 {
         let mut at = 0;
         let mut word = 0;
         loop {
@@ -267,9 +303,10 @@ mod tests {
                     word = match step.k {
                         NUMBER => number,
                         ARCH => arch,
-                        SIGNAL => arguments[0],
-                        PROTECTION => arguments[1],
-                        FLAGS => arguments[2],
+                        PROCESS => arguments[0],
+                        SIGNAL => arguments[1],
+                        PROTECTION => arguments[2],
+                        FLAGS => arguments[3],
                         other => panic!("loads {other}"),
                     };
                 }
@@ -286,7 +323,7 @@ mod tests {
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
     const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
 
-    fn answer(code: &[sock_filter], number: u32, arguments: [u32; 3]) -> u32 {
+    fn answer(code: &[sock_filter], number: u32, arguments: [u32; 4]) -> u32 {
         run(code, ARCHITECTURE, number, arguments)
     }
 
@@ -318,6 +355,7 @@ mod tests {
                 named: &rules,
                 others,
                 foreign,
+                own: 4711,
                 flags: 0,
             })
             .unwrap();
@@ -328,7 +366,7 @@ mod tests {
                     usual
                 };
                 assert_eq!(
-                    answer(&code, number, [0; 3]),
+                    answer(&code, number, [0; 4]),
                     expected,
                     "{number} {named:?}"
                 );
@@ -339,10 +377,10 @@ mod tests {
                 REFUSE
             };
             for number in [X32, X32 + 1, X32 + 9, u32::MAX] {
-                assert_eq!(answer(&code, number, [0; 3]), foreign, "{number}");
+                assert_eq!(answer(&code, number, [0; 4]), foreign, "{number}");
             }
             for number in [0, 7, 600] {
-                assert_eq!(run(&code, ARCHITECTURE ^ 1, number, [0; 3]), foreign);
+                assert_eq!(run(&code, ARCHITECTURE ^ 1, number, [0; 4]), foreign);
             }
         }
     }
@@ -352,24 +390,97 @@ mod tests {
         let rules = [
             (9, Verdict::Memory),
             (62, Verdict::Presence),
+            (234, Verdict::Itself),
             (0, Verdict::Allow),
         ];
         let policy = Policy {
             named: &rules,
             others: Verdict::Kill,
             foreign: Verdict::Kill,
+            own: 4711,
             flags: 0,
         };
         let code = program(&policy).unwrap();
         let anonymous = libc::MAP_ANONYMOUS.unsigned_abs();
         let executable = libc::PROT_EXEC.unsigned_abs();
-        assert_eq!(answer(&code, 9, [0, 3, anonymous | 2]), ALLOW);
-        assert_eq!(answer(&code, 9, [0, 3, 2]), KILL);
-        assert_eq!(answer(&code, 9, [0, 3 | executable, anonymous | 2]), KILL);
-        assert_eq!(answer(&code, 62, [0, 7, 7]), ALLOW);
-        assert_eq!(answer(&code, 62, [9, 0, 0]), REFUSE);
-        assert_eq!(answer(&code, 0, [9, 0, 0]), ALLOW);
-        assert_eq!(answer(&code, 63, [0, 0, 0]), KILL);
+        assert_eq!(answer(&code, 9, [0, 0, 3, anonymous | 2]), ALLOW);
+        assert_eq!(answer(&code, 9, [0, 0, 3, 2]), KILL);
+        assert_eq!(
+            answer(&code, 9, [0, 0, 3 | executable, anonymous | 2]),
+            KILL
+        );
+        assert_eq!(answer(&code, 62, [5, 0, 7, 7]), ALLOW);
+        assert_eq!(answer(&code, 62, [0, 9, 0, 0]), REFUSE);
+        assert_eq!(answer(&code, 0, [0, 9, 0, 0]), ALLOW);
+        assert_eq!(answer(&code, 234, [4711, 1, 0, 0]), ALLOW);
+        assert_eq!(answer(&code, 234, [0, 1, 0, 0]), ALLOW);
+        assert_eq!(answer(&code, 234, [1, 1, 0, 0]), REFUSE);
+        assert_eq!(answer(&code, 63, [0; 4]), KILL);
+    }
+
+    /// What the rules say, read one by one.
+    fn slowly(policy: &Policy<'_>, arch: u32, number: u32, arguments: [u32; 4]) -> u32 {
+        let [process, signal, protection, flags] = arguments;
+        let named = |&&(call, _): &&(libc::c_long, Verdict)| call == i64::from(number);
+        let verdict = if arch != ARCHITECTURE || number >= X32 {
+            policy.foreign
+        } else {
+            let rule = policy.named.iter().find(named);
+            rule.map_or(policy.others, |&(_, verdict)| verdict)
+        };
+        let either = |yes, one, other| if yes { one } else { other };
+        match verdict {
+            Verdict::Kill => KILL,
+            Verdict::Refuse => REFUSE,
+            Verdict::Allow => ALLOW,
+            Verdict::Memory => {
+                let executable = protection & libc::PROT_EXEC.unsigned_abs() != 0;
+                let anonymous = flags & libc::MAP_ANONYMOUS.unsigned_abs() != 0;
+                either(anonymous && !executable, ALLOW, KILL)
+            }
+            Verdict::Presence => either(signal == 0, ALLOW, REFUSE),
+            Verdict::Itself => either([0, policy.own].contains(&process), ALLOW, REFUSE),
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_program_answers_as_its_rules_do(
+            rules in proptest::collection::vec((0_u32..80, 0_usize..6), 0..60),
+            others in proptest::bool::ANY,
+            foreign in proptest::bool::ANY,
+        ) {
+            let verdicts = [
+                Verdict::Kill,
+                Verdict::Refuse,
+                Verdict::Allow,
+                Verdict::Memory,
+                Verdict::Presence,
+                Verdict::Itself,
+            ];
+            let named: Vec<(libc::c_long, Verdict)> = rules
+                .iter()
+                .map(|&(call, verdict)| (call.into(), verdicts[verdict]))
+                .collect();
+            let policy = Policy {
+                named: &named,
+                others: if others { Verdict::Allow } else { Verdict::Kill },
+                foreign: if foreign { Verdict::Refuse } else { Verdict::Kill },
+                own: 7,
+                flags: 0,
+            };
+            let code = program(&policy).unwrap();
+            let far = [X32 - 1, X32, X32 + 9, X32 | 79, i32::MAX as u32, 1 << 31, u32::MAX];
+            for number in (0..90).chain(far) {
+                for arguments in [[0; 4], [7, 1, 7, 0x22], [8, 9, 3, 0x22], [8, 0, 3, 2]] {
+                    for arch in [ARCHITECTURE, ARCHITECTURE ^ 1, 0x4000_0003] {
+                        let expected = slowly(&policy, arch, number, arguments);
+                        let answer = run(&code, arch, number, arguments);
+                        proptest::prop_assert_eq!(answer, expected, "{} {:?}", number, arguments);
+                    }
+                }
+            }
+        }
     }
 
     #[test]
