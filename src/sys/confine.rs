@@ -127,3 +127,54 @@ pub fn hide() -> Result<(), SandboxError> {
     nix::sys::prctl::set_dumpable(false)
         .map_err(|errno| SandboxError::Call("PR_SET_DUMPABLE", errno.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process::{Fork, exit_now, fork};
+    use nix::errno::Errno;
+    use nix::sys::wait::{WaitStatus, waitpid};
+
+    /// The result of a system call.
+    fn result(number: libc::c_long, arguments: [libc::c_long; 4]) -> nix::Result<libc::c_long> {
+        let [a, b, c, d] = arguments;
+        // SAFETY: the tests pass numbers, and null where the call could write.
+        Errno::result(unsafe { libc::syscall(number, a, b, c, d) })
+    }
+
+    #[test]
+    fn other_processes_get_no_signals_and_no_limits() {
+        let parent: libc::c_long = std::process::id().into();
+        let status = match fork().unwrap() {
+            Fork::Child => {
+                if calls().is_err() {
+                    exit_now(77);
+                }
+                let own: libc::c_long = std::process::id().into();
+                let signal: libc::c_long = libc::SIGURG.into();
+                let core: libc::c_long = libc::RLIMIT_CORE.into();
+                let refused = [
+                    result(libc::SYS_tgkill, [parent, parent, signal, 0]),
+                    result(libc::SYS_tkill, [parent, signal, 0, 0]),
+                    result(libc::SYS_prlimit64, [parent, core, 0, 0]),
+                ];
+                let made = [
+                    result(libc::SYS_tgkill, [own, own, signal, 0]),
+                    result(libc::SYS_prlimit64, [own, core, 0, 0]),
+                    result(libc::SYS_prlimit64, [0, core, 0, 0]),
+                ];
+                let right = refused == [Err(Errno::EPERM); 3] && made == [Ok(0); 3];
+                exit_now(i32::from(!right))
+            }
+            Fork::Parent(child) => waitpid(child, None).unwrap(),
+        };
+        match status {
+            WaitStatus::Exited(_, 77) => {
+                let mut out = io::stdout().lock();
+                io::Write::write_all(&mut out, b"skipped: this kernel has no seccomp filters\n")
+                    .unwrap();
+            }
+            status => assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}"),
+        }
+    }
+}

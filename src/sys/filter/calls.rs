@@ -59,7 +59,10 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_tkill,
     libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_io_uring_setup,
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
@@ -109,7 +112,13 @@ pub(in crate::sys) fn account() -> Result<Program, SandboxError> {
     let named: Vec<(libc::c_long, Verdict)> = DENIED
         .iter()
         .map(|&call| (call, Verdict::Refuse))
-        .chain([(libc::SYS_kill, Verdict::Presence)])
+        .chain([
+            (libc::SYS_kill, Verdict::Presence),
+            // abort(3) sends a signal so.
+            (libc::SYS_tgkill, Verdict::Itself),
+            // A limit on processor time ends a process, too.
+            (libc::SYS_prlimit64, Verdict::Itself),
+        ])
         .collect();
     Program::new(&Policy {
         named: &named,
