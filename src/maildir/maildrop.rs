@@ -135,11 +135,11 @@ impl Maildrop {
             Ok(tmp) => match maildrop.load(&tmp, options, measure) {
                 Ok(()) => {}
                 Err(Failed::Scan(error)) => return Err(error),
-                Err(Failed::Save(error)) => maildrop.do_without_list(user, &error),
+                Err(Failed::Save(error)) => maildrop.do_without_list(user, &error, measure),
             },
             Err(error) => {
                 maildrop.scan()?;
-                maildrop.do_without_list(user, &error);
+                maildrop.do_without_list(user, &error, measure);
             }
         }
         Ok(maildrop)
@@ -323,7 +323,12 @@ impl Maildrop {
 
     /// Without a list that can be written only the messages in the old one have a UIDL that will last. If there are
     /// none, the first message gets a stopgap, so that a full mailbox can be emptied one by one.
-    fn do_without_list(&mut self, user: &str, error: &Error) {
+    fn do_without_list(
+        &mut self,
+        user: &str,
+        error: &Error,
+        measure: &dyn Fn(&StoredMessage) -> std::io::Result<Measure>,
+    ) {
         log(
             Level::Err,
             format_args!("Error while saving courierpop3dsizelist, user={user}"),
@@ -344,7 +349,12 @@ impl Maildrop {
             );
             self.stopgap = Some(text.into_bytes());
             if message.entry.size == 0 {
-                message.entry.size = u64::try_from(stat.st_size).unwrap_or(0);
+                match self.measure_file(self.name(&message), measure) {
+                    Some(measure) => {
+                        (message.entry.size, message.entry.utf8) = (measure.size, measure.utf8);
+                    }
+                    None => message.entry.size = u64::try_from(stat.st_size).unwrap_or(0),
+                }
             }
             self.messages.push(message);
         }

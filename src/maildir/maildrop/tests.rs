@@ -174,6 +174,25 @@ fn a_list_that_cannot_be_written_hides_what_is_not_in_it() {
 }
 
 #[test]
+fn the_message_that_stands_in_for_a_list_is_measured() {
+    let mail = Box::new();
+    mail.put("cur/1.a:2,", "Utf");
+    std::fs::remove_dir(mail.directory.path().join("tmp")).unwrap();
+    let larger = |message: &StoredMessage| {
+        let measure = length(message)?;
+        Ok(Measure {
+            size: measure.size + 2,
+            ..measure
+        })
+    };
+    let path = mail.directory.path();
+    let maildrop = Maildrop::open(path, &Options::default(), "joe", &larger).unwrap();
+    assert!(uidls(&maildrop)[0].starts_with("ENOMEM-0000"));
+    assert_eq!(maildrop.size(0), 5);
+    assert!(maildrop.utf8(0));
+}
+
+#[test]
 fn a_message_that_was_renamed_is_found_for_reading_and_removal() {
     let mail = Box::new();
     mail.put("cur/1.a,S=1:2,", "a");
