@@ -101,7 +101,7 @@ pub enum Refusal {
 impl Refusal {
     /// POP3 answers these with "aborted", at once and without the failure delay.
     pub fn is_abort(self) -> bool {
-        matches!(self, Self::Cancelled | Self::NotBase64)
+        matches!(self, Self::Cancelled | Self::NotBase64 | Self::Malformed)
     }
 }
 

@@ -139,6 +139,8 @@ fn a_star_cancels_and_bad_base64_aborts() {
         );
     }
     assert!(Refusal::Cancelled.is_abort() && Refusal::NotBase64.is_abort());
+    // The original calls what is no PLAIN message aborted, too.
+    assert!(Refusal::Malformed.is_abort() && !Refusal::Identity.is_abort());
 }
 
 #[test]
