@@ -75,7 +75,7 @@ pub struct Removed {
     pub done: Vec<usize>,
     /// Those that somebody else had removed before.
     pub missing: Vec<usize>,
-    /// Those that are still there.
+    /// Those that are still there, or may be there again after a crash since the disk did not confirm the removal.
     pub failed: Vec<usize>,
 }
 

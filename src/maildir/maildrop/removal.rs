@@ -11,8 +11,8 @@ use crate::maildir::flags::Flags;
 use crate::sys::log::{Level, log};
 
 impl Maildrop {
-    /// Removes the messages at `indexes` for good: when this returns they are gone from the disk. `gone` is told
-    /// the name of each file. The quota is brought up to date.
+    /// Removes the messages at `indexes` for good: those that are done when this returns are gone from the disk.
+    /// `gone` is told the name of each removed file. The quota is brought up to date.
     pub fn remove(&mut self, indexes: &[usize], gone: &dyn Fn(&[u8])) -> Removed {
         let mut removed = Removed::default();
         let (mut bytes, mut count) = (0_u64, 0_u64);
@@ -35,6 +35,7 @@ impl Maildrop {
         if !removed.done.is_empty() {
             if let Err(error) = self.cur.sync() {
                 log(Level::Err, format_args!("{error}"));
+                removed.failed.append(&mut removed.done);
             }
         }
         if count > 0 {

@@ -13,6 +13,6 @@ mod strace;
 
 pub use disk::{Disk, Node};
 pub use operation::{Inode, Operation};
-pub use program::imapd;
+pub use program::{imapd, program};
 pub use record::{Recording, State, record};
 pub use strace::unavailable;

@@ -1,4 +1,4 @@
-//! The program under test.
+//! The programs under test.
 #![allow(
     clippy::unwrap_used,
     reason = "tests use this, and cannot go on without it"
@@ -6,11 +6,19 @@
 
 use std::path::PathBuf;
 
-/// The imapd to test: in `COURIER_BINDIR`, else in the directory that cargo builds programs into.
+/// The imapd to test, as [`program`].
 ///
 /// # Panics
 /// If it is not built.
 pub fn imapd() -> PathBuf {
+    program("imapd")
+}
+
+/// The program `name`: in `COURIER_BINDIR`, else in the directory that cargo builds programs into.
+///
+/// # Panics
+/// If it is not built.
+pub fn program(name: &str) -> PathBuf {
     let directory = std::env::var_os("COURIER_BINDIR")
         .filter(|value| !value.is_empty())
         .map_or_else(
@@ -20,11 +28,11 @@ pub fn imapd() -> PathBuf {
             },
             PathBuf::from,
         );
-    let imapd = directory.join("imapd");
+    let program = directory.join(name);
     assert!(
-        imapd.exists(),
+        program.exists(),
         "{} is not built: run make check, or cargo build first",
-        imapd.display()
+        program.display()
     );
-    imapd
+    program
 }
