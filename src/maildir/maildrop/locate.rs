@@ -4,13 +4,18 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::SystemTime;
 
+use nix::errno::Errno;
+
 use super::{Maildrop, WINDOW, name};
-use crate::maildir::error::Result;
+use crate::maildir::error::{Error, Result};
 use crate::maildir::filename;
 
 impl Maildrop {
     /// Finds out what a message is called now, and with it all others: who renames one often renames many. False if
     /// it is not there any more.
+    ///
+    /// # Errors
+    /// Those of listing; `EAGAIN` when others renamed without a pause, so that nobody can say.
     pub(super) fn locate(&mut self, index: usize) -> Result<bool> {
         for _ in 0..5 {
             let before = self.cur.stamp()?;
@@ -32,10 +37,11 @@ impl Maildrop {
                 return Ok(true);
             }
             if stable {
-                break;
+                return Ok(false);
             }
         }
-        Ok(false)
+        // A listing beside renames can miss what is there.
+        Err(Error::io("list", self.cur.path(), Errno::EAGAIN))
     }
 
     /// Gives every message the name that it has in `names`, at one of `places`; true if the one at `index` has one.

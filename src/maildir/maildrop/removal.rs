@@ -5,7 +5,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::{Maildrop, Removed};
-use crate::maildir::error::Result;
+use crate::maildir::error::{Error, Result};
 use crate::maildir::filename;
 use crate::maildir::flags::Flags;
 use crate::sys::log::{Level, log};
@@ -72,7 +72,8 @@ impl Maildrop {
                 Err(errno) => return Err(self.cur.error("unlink", &name, errno)),
             }
         }
-        Ok(None)
+        // Renamed every time.
+        Err(Error::io("unlink", self.cur.path(), Errno::EAGAIN))
     }
 
     /// One line in `maildirsize`, if there is one (contract: quota 2). The line is short enough to be written whole.

@@ -490,3 +490,28 @@ fn names_that_are_out_of_date_are_found_with_one_listing() {
     assert_eq!((removed.done, removed.missing), (vec![7], vec![5]));
     assert_eq!(mail.open().len(), 298);
 }
+
+#[test]
+fn a_message_that_keeps_being_renamed_is_not_taken_for_a_missing_one() {
+    for _ in 0..60 {
+        let mail = Box::new();
+        mail.put("cur/1.a:2,", "a");
+        let mut maildrop = mail.open();
+        let cur = mail.directory.path().join("cur");
+        let renamer = std::thread::spawn(move || {
+            let names = [cur.join("1.a:2,"), cur.join("1.a:2,S")];
+            // Until it is gone.
+            for turn in 0..300 {
+                let (from, to) = (&names[turn % 2], &names[(turn + 1) % 2]);
+                if std::fs::rename(from, to).is_err() {
+                    break;
+                }
+            }
+        });
+        let removed = maildrop.remove(&[0], &|_| {});
+        renamer.join().unwrap();
+        let gone = mail.names("cur").is_empty();
+        assert_eq!(gone, removed.failed.is_empty(), "{removed:?}");
+        assert_eq!(removed.missing, []);
+    }
+}
