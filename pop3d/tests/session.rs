@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use login_rig::{Rig, is_root};
+use login_rig::{Login, Rig, is_root};
 
 /// A maildir and the environment of a session on it.
 struct Mail {
@@ -217,14 +217,18 @@ fn the_last_line_accounts_for_the_session() {
     }
 }
 
-#[test]
-fn what_cannot_be_removed_is_told() {
-    let mail = Mail::with_two();
+/// `mail` behind a pop3login that lets joe in with any password.
+fn behind_pop3login(mail: &Mail) -> Rig {
     let rig = Rig::without_daemon();
     let account = rig.account("joe", "");
     rig.serve(move |_| Some(account.clone()));
     rig.replace_probe(env!("CARGO_BIN_EXE_pop3d"));
     rig.adopt_maildir(&mail.path(""));
+    rig
+}
+
+/// A session of joe's in which the first two messages are marked.
+fn with_two_marked(rig: &Rig) -> Login {
     let mut login = rig.start();
     login.expect("+OK Hello there.");
     login.send("USER joe\r\nPASS x\r\nDELE 1\r\nDELE 2\r\n");
@@ -236,6 +240,14 @@ fn what_cannot_be_removed_is_told() {
     ] {
         login.expect(line);
     }
+    login
+}
+
+#[test]
+fn what_cannot_be_removed_is_told() {
+    let mail = Mail::with_two();
+    let rig = behind_pop3login(&mail);
+    let mut login = with_two_marked(&rig);
     // Not even root can unlink a directory.
     let path = rig.path("home/Maildir/cur/100.a,S=26:2,");
     std::fs::remove_file(&path).unwrap();
@@ -258,23 +270,8 @@ fn messages_that_others_renamed_or_removed_meanwhile() {
     for number in 1..=4 {
         mail.put(&format!("cur/{number}.m:2,"), "A: b\n\nx\n");
     }
-    let mut rig = Rig::without_daemon();
-    let account = rig.account("joe", "");
-    rig.serve(move |_| Some(account.clone()));
-    rig.set("TCPLOCALPORT", "110");
-    rig.replace_probe(env!("CARGO_BIN_EXE_pop3d"));
-    rig.adopt_maildir(&mail.path(""));
-    let mut login = rig.start();
-    login.expect("+OK Hello there.");
-    login.send("USER joe\r\nPASS x\r\nDELE 1\r\nDELE 2\r\n");
-    for line in [
-        "+OK Password required.",
-        "+OK logged in.",
-        "+OK Deleted.",
-        "+OK Deleted.",
-    ] {
-        login.expect(line);
-    }
+    let rig = behind_pop3login(&mail);
+    let mut login = with_two_marked(&rig);
     let path = |name: &str| rig.path("home/Maildir/cur").join(name);
     std::fs::rename(path("1.m:2,"), path("1.m:2,FS")).unwrap();
     std::fs::remove_file(path("2.m:2,")).unwrap();
@@ -294,11 +291,7 @@ fn messages_that_others_renamed_or_removed_meanwhile() {
 #[test]
 fn commands_behind_pass_are_answered() {
     let mail = Mail::with_two();
-    let rig = Rig::without_daemon();
-    let account = rig.account("joe", "");
-    rig.serve(move |_| Some(account.clone()));
-    rig.replace_probe(env!("CARGO_BIN_EXE_pop3d"));
-    rig.adopt_maildir(&mail.path(""));
+    let rig = behind_pop3login(&mail);
     let mut login = rig.start();
     login.send("UTF8\r\nUSER joe\r\nPASS x\r\nSTAT\r\nDELE 1\r\nQUIT\r\n");
     let rest = login.rest();
