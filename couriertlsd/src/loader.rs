@@ -194,8 +194,10 @@ impl<'a> Loader<'a> {
         };
         let mut reply = UnixStream::from(reply);
         // A connection process that never reads must not hold up the others.
-        reply.set_write_timeout(Some(Duration::from_secs(1)))?;
-        if let Err(error) = answer.send(&mut reply) {
+        let sent = reply
+            .set_write_timeout(Some(Duration::from_secs(1)))
+            .and_then(|()| answer.send(&mut reply));
+        if let Err(error) = sent {
             log(
                 Level::Debug,
                 format_args!("couriertlsd: answer to a connection: {error}"),

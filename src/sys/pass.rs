@@ -11,6 +11,9 @@ use nix::sys::socket::{
 
 /// Most descriptors in one message.
 pub const DESCRIPTORS_MAX: usize = 8;
+/// As many as the kernel passes in one message (SCM_MAX_FD). There is room for all of them: those that are cut off are
+/// closed by the kernel, but those that fit would be left open, as nix does not show them then.
+const KERNEL_MAX: usize = 253;
 
 /// A connected pair of packet sockets, both close-on-exec.
 ///
@@ -57,8 +60,8 @@ pub fn send<F: AsFd>(socket: &F, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// without descriptors means that the other side has closed.
 ///
 /// # Errors
-/// Those of recvmsg(2); `InvalidData` for a packet longer than `limit` or with too many descriptors (whatever
-/// came with it is closed).
+/// Those of recvmsg(2); ENOBUFS when this process may have no more descriptors; `InvalidData` for a packet longer than
+/// `limit` or with too many descriptors (whatever came with it is closed).
 pub fn receive<F: AsFd>(socket: &F, limit: usize) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut bytes = vec![0; limit];
     let (length, descriptors) = receive_into(socket, &mut bytes)?;
@@ -71,7 +74,7 @@ pub fn receive<F: AsFd>(socket: &F, limit: usize) -> io::Result<(Vec<u8>, Vec<Ow
 /// # Errors
 /// As [`receive`], with the buffer's length as the limit.
 pub fn receive_into<F: AsFd>(socket: &F, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
+    let mut space = nix::cmsg_space!([RawFd; KERNEL_MAX]);
     let (length, descriptors, cut) = {
         let mut pieces = [IoSliceMut::new(buffer)];
         let message = loop {
@@ -87,10 +90,9 @@ pub fn receive_into<F: AsFd>(socket: &F, buffer: &mut [u8]) -> io::Result<(usize
                 Err(errno) => return Err(errno.into()),
             }
         };
-        let cut = message
-            .flags
-            .intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
+        let cut = message.flags.contains(MsgFlags::MSG_TRUNC);
         let mut descriptors = Vec::new();
+        // Fails for descriptors that this process has no room for.
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(numbers) = control {
                 for number in numbers {
@@ -101,7 +103,7 @@ pub fn receive_into<F: AsFd>(socket: &F, buffer: &mut [u8]) -> io::Result<(usize
         }
         (message.bytes, descriptors, cut)
     };
-    if cut {
+    if cut || descriptors.len() > DESCRIPTORS_MAX {
         return Err(io::ErrorKind::InvalidData.into());
     }
     Ok((length, descriptors))
@@ -129,6 +131,16 @@ mod tests {
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "x");
         assert!(receive(&other, 3).is_err(), "cut packet");
+        // Too many are all closed: the last writer is gone then.
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        for count in [DESCRIPTORS_MAX + 1, KERNEL_MAX] {
+            send(&one, b"many", &vec![writer.as_fd(); count]).unwrap();
+            let error = receive(&other, 100).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+        drop(writer);
+        let mut reader = std::fs::File::from(reader);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
         drop(one);
         assert!(receive(&other, 100).unwrap().0.is_empty());
     }
