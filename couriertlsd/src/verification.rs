@@ -1,9 +1,11 @@
 //! How the peer's certificate is checked: `TLS_VERIFYPEER`, `TLS_TRUSTCERTS`, `-verify` (contract: couriertls 3).
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use courier::sys::log::reason;
 use openssl::error::ErrorStack;
 use openssl::hash::{Hasher, MessageDigest, hash};
 use openssl::ssl::{SslContextBuilder, SslFiletype, SslVerifyMode};
@@ -25,6 +27,8 @@ pub(crate) struct Verification {
     identity: Vec<u8>,
 }
 
+/// Where a list of revoked certificates begins in a file.
+const REVOCATION_LIST: &[u8] = b"-----BEGIN X509 CRL-----";
 /// More authorities than this are not listed to clients.
 const LISTED_MAX: usize = 64;
 
@@ -52,7 +56,7 @@ impl Verification {
             .as_deref()
             .filter(|_| verification.mode != SslVerifyMode::NONE)
         {
-            verification.read(trust).map_err(text)?;
+            verification.read(trust)?;
         } else if settings.verify_peer != VerifyPeer::Require {
             // Nothing to check a certificate against: none is asked for, unless one is required, which then fails.
             verification.mode = SslVerifyMode::NONE;
@@ -61,22 +65,40 @@ impl Verification {
         Ok(verification)
     }
 
-    fn read(&mut self, trust: &Path) -> Result<(), ErrorStack> {
-        let mut store = X509StoreBuilder::new()?;
+    fn read(&mut self, trust: &Path) -> Result<(), String> {
+        let text = |error: ErrorStack| format!("couriertls: {error}");
+        let mut store = X509StoreBuilder::new().map_err(text)?;
         let mut revocation = false;
         for file in trust_files(trust) {
-            let pem = std::fs::read(&file).unwrap_or_default();
-            self.identity
-                .extend_from_slice(&hash(MessageDigest::sha256(), &pem)?);
-            self.add_authorities(&pem, &mut store)?;
+            let refuse = |why: &str| Err(format!("couriertls: {}: {why}", file.display()));
+            let pem = match std::fs::read(&file) {
+                Ok(pem) => pem,
+                // Nobody to trust.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+                // It might have said who is revoked.
+                Err(error) => return refuse(&reason(&error)),
+            };
+            let digest = hash(MessageDigest::sha256(), &pem).map_err(text)?;
+            self.identity.extend_from_slice(&digest);
+            self.add_authorities(&pem, &mut store).map_err(text)?;
             // Lists of revoked certificates may stand anywhere among the authorities.
-            let lists = store
-                .add_lookup(X509Lookup::file())?
-                .load_crl_file(&file, SslFiletype::PEM);
-            revocation |= lists.is_ok_and(|count| count > 0);
+            if pem
+                .windows(REVOCATION_LIST.len())
+                .any(|bytes| bytes == REVOCATION_LIST)
+            {
+                let lists = store
+                    .add_lookup(X509Lookup::file())
+                    .and_then(|lookup| lookup.load_crl_file(&file, SslFiletype::PEM));
+                if !lists.is_ok_and(|count| count > 0) {
+                    return refuse("a revocation list that cannot be read");
+                }
+                revocation = true;
+            }
         }
         if revocation {
-            store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)?;
+            store
+                .set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)
+                .map_err(text)?;
         }
         self.store = Some(store.build());
         Ok(())

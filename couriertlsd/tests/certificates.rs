@@ -256,6 +256,27 @@ fn revoked_certificates_are_refused() {
 }
 
 #[test]
+fn a_revocation_list_that_cannot_be_read_lets_nobody_in() {
+    let mut setup = Setup::new();
+    let authority = authority("authority");
+    let own = issued(&authority);
+    let trust = setup.directory.path().join("trust");
+    std::fs::create_dir(&trust).unwrap();
+    let pem = authority.certificate.to_pem().unwrap();
+    std::fs::write(trust.join("authority.pem"), pem).unwrap();
+    // As while it is being written.
+    let list = b"-----BEGIN X509 CRL-----\nMIIB\n";
+    std::fs::write(trust.join("revoked.pem"), list).unwrap();
+    setup.set("TLS_TRUSTCERTS", &trust.to_string_lossy());
+    setup.set("TLS_VERIFYPEER", "REQUIREPEER");
+    let (_, log, success) = attempt(&setup, with_certificate(&own), "localhost");
+    assert!(
+        !success && log.contains("revoked.pem: a revocation list that cannot be read"),
+        "{log}"
+    );
+}
+
+#[test]
 fn authorities_may_be_files_of_a_directory() {
     let mut setup = Setup::new();
     let authority = authority("authority");
