@@ -29,10 +29,4 @@ pub mod sys;
 pub mod tcpd;
 pub mod tls;
 
-/// The system's words for an error, without the number that std appends.
-pub fn reason(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
-    }
-}
+pub use courier::sys::log::reason;

@@ -14,7 +14,7 @@ use courier::login::environment::Environment;
 use courier::login::settings::{Protocol, Settings as LoginSettings};
 use courier::maildir::{Maildrop, Options, StoredMessage};
 use courier::sys::fd;
-use courier::sys::log::{Level, install_panic_hook, log};
+use courier::sys::log::{Level, install_panic_hook, log, reason};
 use pop3d::measure::{self, measure};
 use pop3d::session::{End, Session};
 use pop3d::settings::Settings;
@@ -90,7 +90,10 @@ fn open(settings: &Settings) -> Result<Maildrop, Refusal> {
         .map_or_else(|| PathBuf::from("./Maildir"), PathBuf::from);
     if let Err(error) = std::env::set_current_dir(&maildir) {
         let shown = maildir.as_os_str().as_bytes().escape_ascii().to_string();
-        log(Level::Plain, format_args!("chdir {shown}: {error}"));
+        log(
+            Level::Plain,
+            format_args!("chdir {shown}: {}", reason(&error)),
+        );
         return Err(Refusal::new(
             format!("-ERR chdir {shown} failed"),
             ExitCode::FAILURE,

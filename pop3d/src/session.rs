@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::time::Instant;
 
 use courier::maildir::{Maildrop, StoredMessage};
-use courier::sys::log::{Level, log};
+use courier::sys::log::{Level, log, reason};
 use courier::text::decimal;
 
 use crate::capability::language;
@@ -321,8 +321,9 @@ impl<'a> Session<'a> {
                     log(
                         Level::Err,
                         format_args!(
-                            "I/O error while reading message file {}: {error}",
-                            String::from_utf8_lossy(name)
+                            "I/O error while reading message file {}: {}",
+                            String::from_utf8_lossy(name),
+                            reason(&error)
                         ),
                     );
                     return Err(End::ReadError);

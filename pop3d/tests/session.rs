@@ -454,6 +454,7 @@ fn a_maildir_that_is_none() {
     std::fs::remove_dir_all(mail.path("")).unwrap();
     let ran = mail.run("");
     assert_eq!(ran.reply, "-ERR chdir Maildir failed\r\n");
+    assert_eq!(ran.log, "chdir Maildir: No such file or directory\n");
     assert_eq!(ran.code, Some(1));
 }
 

@@ -13,7 +13,7 @@ use super::settings::{Protocol, Settings};
 use super::skeleton;
 use crate::auth::account::AccountInfo;
 use crate::auth::options;
-use crate::sys::log::{Level, log};
+use crate::sys::log::{Level, log, reason};
 use crate::sys::process::{DropError, Identity, drop_privileges, exec};
 
 /// The program that serves mail and the maildir it gets when the account names none: the two arguments of a login
@@ -156,7 +156,7 @@ impl HandoverError {
                     Level::Warning,
                     format_args!("{shown}: chdir({}) failed!!", home.display()),
                 );
-                log(Level::Warning, format_args!("error: {}", plain(error)));
+                log(Level::Warning, format_args!("error: {}", reason(error)));
             }
             Self::Environment(error) => log(Level::Err, format_args!("{shown}: {error}")),
             Self::Exec(program, error) => log(
@@ -164,7 +164,7 @@ impl HandoverError {
                 format_args!(
                     "exec({}) failed!! {}",
                     Path::new(OsStr::from_bytes(program.as_bytes())).display(),
-                    plain(error)
+                    reason(error)
                 ),
             ),
         }
@@ -174,17 +174,9 @@ impl HandoverError {
     pub fn reason(&self) -> String {
         match self {
             Self::Privileges(error) => error.to_string(),
-            Self::Home(_, error) | Self::Exec(_, error) => plain(error),
+            Self::Home(_, error) | Self::Exec(_, error) => reason(error),
             Self::Environment(error) => error.to_string(),
         }
-    }
-}
-
-/// strerror's text, without the number that std adds.
-fn plain(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::config::paths::Paths;
 use crate::maildir::{
     Delivery, Details, Error, ErrorKind, Folder, FolderName, Maildir, Options, Pending, QuotaLimits,
 };
+use crate::sys::log;
 use crate::text::date;
 
 /// Delivered.
@@ -62,7 +63,7 @@ pub fn run(
     };
     let shown = job.maildir.display();
     let opened = match job.create {
-        true => create(&job.maildir).map_err(|error| reason_of(&error)),
+        true => create(&job.maildir).map_err(|error| log::reason(&error)),
         false => Ok(()),
     };
     let opened = opened.and_then(|()| {
@@ -211,7 +212,7 @@ fn write(folder: &Folder, input: &mut impl Read) -> Result<(Pending, u64), Failu
     let mut delivery: Delivery = folder
         .deliver()
         .map_err(|error| Failure::Temporary(reason(&error)))?;
-    io::copy(input, &mut delivery).map_err(|error| Failure::Io(reason_of(&error)))?;
+    io::copy(input, &mut delivery).map_err(|error| Failure::Io(log::reason(&error)))?;
     let size = delivery.size();
     delivery
         .finish(Details::default())
@@ -294,13 +295,6 @@ fn reason(error: &Error) -> String {
     error
         .errno()
         .map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())
-}
-
-fn reason_of(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(
-        || error.to_string(),
-        |number| nix::errno::Errno::from_raw(number).desc().to_owned(),
-    )
 }
 
 #[cfg(test)]

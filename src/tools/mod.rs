@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, StderrLock, StdoutLock};
 use std::process::ExitCode;
 
-use crate::sys::log::{Level, install_panic_hook, log};
+use crate::sys::log::{Level, install_panic_hook, log, reason};
 
 pub mod deliverquota;
 pub mod maildiracl;
@@ -25,7 +25,10 @@ pub fn run(
     match body(&arguments, out, errors) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            log(Level::Plain, format_args!("{name}: output: {error}"));
+            log(
+                Level::Plain,
+                format_args!("{name}: output: {}", reason(&error)),
+            );
             ExitCode::from(failure)
         }
     }
