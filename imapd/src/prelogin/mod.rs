@@ -3,7 +3,9 @@
 
 pub mod parse;
 
-use courier::auth::sasl::{Context, Credentials as Proof, Exchange, Mechanism, Step};
+use courier::auth::sasl::{
+    Context, Credentials as Proof, Exchange, Mechanism, Refusal as NoProof, Step,
+};
 use courier::login::environment::Environment;
 use courier::login::message::{Attempt, Credentials, Digest, End, SECRET_MAX, clean_method};
 use courier::login::parser::{Dialog, Ending, Refusal, Talk};
@@ -351,7 +353,7 @@ fn authenticate(
                 step = exchange.respond(line.strip_suffix(b"\r").unwrap_or(line));
             }
             // What is not an answer at all is an error of form, not a wrong password (RFC 9051 section 6.2.2).
-            Step::Refused(refusal) if refusal.is_abort() => {
+            Step::Refused(NoProof::Cancelled | NoProof::NotBase64) => {
                 return failed(talk, tag, name, "BAD Authentication aborted.");
             }
             Step::Refused(_) => return failed(talk, tag, name, FAILED),

@@ -99,7 +99,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// POP3 answers these with "aborted", at once and without the failure delay.
+    /// POP3 answers these with "aborted", at once and without the failure delay (`login.md` section 5.4).
     pub fn is_abort(self) -> bool {
         matches!(self, Self::Cancelled | Self::NotBase64 | Self::Malformed)
     }
