@@ -12,7 +12,7 @@ fn place(name: &str) -> (PathBuf, Option<&str>) {
     }
     let (path, function) = name.rsplit_once("::").unwrap_or(("", name));
     let file = match path.split_once("::") {
-        Some(("session", file)) => format!("imapd/tests/session/{file}.rs"),
+        Some((of @ ("session" | "login"), file)) => format!("imapd/tests/{of}/{file}.rs"),
         Some(("unit", file)) => file.to_owned(),
         _ => format!("imapd/tests/{path}.rs"),
     };
@@ -72,7 +72,7 @@ fn a_wrong_name_is_noticed() {
         "session::nowhere::home",
         // Not a test.
         "session::fetch::home",
-        "login::no_such_test",
+        "login::input::no_such_test",
     ] {
         assert!(fault(root, name).is_some(), "{name}");
     }
