@@ -12,8 +12,11 @@ use openssl::ssl::{
 use crate::cache::Cache;
 use crate::material::Material;
 use crate::settings::Settings;
-use crate::sys;
 use crate::verification::Verification;
+use crate::{sys, trace};
+
+/// The extension with the host that a client asks for (RFC 6066 section 3).
+const SERVER_NAME: u32 = 0;
 
 /// Where the certificate of a host that a client named comes from. The name has not been checked.
 pub(crate) type HostLookup = dyn Fn(&str) -> Option<Material> + Send + Sync;
@@ -37,7 +40,10 @@ pub(crate) fn server(
     let for_hosts = policy.clone();
     // Before a session is looked up, so that one made for another certificate is not found (RFC 6066 section 3).
     builder.set_client_hello_callback(move |ssl, alert| {
-        let host = sys::server_name_extension(ssl).and_then(server_name);
+        if for_hosts.settings.debug {
+            trace::remember_offer(ssl);
+        }
+        let host = sys::hello_extension(ssl, SERVER_NAME).and_then(server_name);
         if let Some(material) = host.and_then(|host| lookup(&host)) {
             let mut context = base(&for_hosts, &material).inspect_err(|_unusable| {
                 *alert = SslAlert::INTERNAL_ERROR;
@@ -145,8 +151,9 @@ fn base(policy: &Policy, material: &Material) -> Result<SslContextBuilder, Error
     }
     sys::set_session_lifetime(&mut builder, settings.timeout);
     sys::use_ticket_keys(&mut builder);
-    // One is enough for clients that use one connection after the other, and each costs an encryption.
-    builder.set_num_tickets(1)?;
+    // For clients that open several connections at once: a ticket of TLS 1.3 is for one use. After a resumption the
+    // library sends one, so that a client has two again when both are used.
+    builder.set_num_tickets(2)?;
     if !settings.alpn.is_empty() {
         let protocols = settings.alpn.clone();
         builder.set_alpn_select_callback(move |_ssl, offered| {

@@ -10,6 +10,7 @@ use openssl::ssl::{ErrorCode, SslStream};
 use openssl::x509::X509VerifyResult;
 
 use crate::relay::Network;
+use crate::trace;
 
 /// X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 const MISMATCHES: [i32; 2] = [62, 64];
@@ -21,7 +22,11 @@ pub(crate) enum HandshakeFailure {
     /// The peer's certificate is good, but for somebody else.
     OtherOwner,
     /// The text of the library, or of the socket.
-    Failed(String),
+    Failed {
+        text: String,
+        /// All that the library said, for `TLS_DEBUG`.
+        causes: Vec<String>,
+    },
 }
 
 /// Shakes hands within `limit`, on the side that the stream was prepared for.
@@ -32,7 +37,10 @@ pub(crate) fn shake(
     let deadline = Instant::now() + limit;
     loop {
         let result = stream.do_handshake();
-        let failed = |error: io::Error| HandshakeFailure::Failed(reason(&error));
+        let failed = |error: io::Error| HandshakeFailure::Failed {
+            text: reason(&error),
+            causes: Vec::new(),
+        };
         let flushed = match (stream.get_mut().send(), &result) {
             (Ok(flushed), _) => flushed,
             (Err(error), Ok(())) => return Err(failed(error)),
@@ -69,7 +77,10 @@ fn failure(stream: &SslStream<Network>, error: &openssl::ssl::Error) -> Handshak
         // Writing to a String cannot fail.
         let _infallible = write!(text, " ({})", verdict.error_string());
     }
-    HandshakeFailure::Failed(text)
+    HandshakeFailure::Failed {
+        text,
+        causes: trace::causes(error),
+    }
 }
 
 /// The most telling part of an OpenSSL failure, as the original writes it.

@@ -25,6 +25,7 @@ mod strength;
 #[allow(unsafe_code)]
 mod sys;
 mod ticket;
+mod trace;
 mod verification;
 mod warm;
 

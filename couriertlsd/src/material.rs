@@ -142,13 +142,24 @@ impl Material {
             return Err(MaterialError::Certificate(certificate.to_owned()));
         };
         // An unreadable separate key file means that the key is with the certificate, as the contract has it.
-        let separate = key.and_then(|path| Some((path, read_limited(path).ok()?)));
+        let separate = key.map(|path| (path, read_limited(path)));
         let (key_path, key_pem) = match &separate {
-            Some((path, pem)) => (*path, pem),
-            None => (certificate, &pem),
+            Some((path, Ok(pem))) => (*path, pem),
+            _ => (certificate, &pem),
         };
-        let key = PKey::private_key_from_pem_callback(key_pem, |_| Ok(0))
-            .map_err(|_encrypted_or_absent| MaterialError::Key(key_path.to_owned()))?;
+        let key = match (
+            PKey::private_key_from_pem_callback(key_pem, |_| Ok(0)),
+            separate,
+        ) {
+            (Ok(key), _) => key,
+            // Where it is not there either, that is what is wrong.
+            (Err(_absent), Some((path, Err(error)))) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(MaterialError::Io(path.to_owned(), error));
+            }
+            (Err(_encrypted_or_absent), _) => {
+                return Err(MaterialError::Key(key_path.to_owned()));
+            }
+        };
         let matches = leaf.public_key().is_ok_and(|public| public.public_eq(&key));
         if !matches {
             return Err(MaterialError::Mismatch(key_path.to_owned()));

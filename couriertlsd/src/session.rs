@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use courier::sys::log::{Level, log};
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslStream};
 use openssl::x509::verify::X509CheckFlags;
@@ -13,6 +14,7 @@ use crate::idn;
 use crate::relay::{self, End, Network, Plain};
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::trace;
 
 /// A peer that has not finished its handshake by then is let go.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(60);
@@ -90,7 +92,17 @@ impl Session {
             Ok(stream) => stream,
             Err(error) => return failed(&format!("couriertls: {call}: {error}")),
         };
-        match handshake::shake(&mut stream, HANDSHAKE_LIMIT) {
+        let shaken = handshake::shake(&mut stream, HANDSHAKE_LIMIT);
+        if settings.debug {
+            let mut lines = trace::lines(stream.ssl());
+            if let Err(HandshakeFailure::Failed { causes, .. }) = &shaken {
+                lines.extend_from_slice(causes);
+            }
+            for line in lines {
+                log(Level::Debug, format_args!("{}", settings.line(&line)));
+            }
+        }
+        match shaken {
             Ok(()) => {}
             Err(HandshakeFailure::TimedOut) => {
                 return failed(&format!("couriertls: {call}: Connection timed out"));
@@ -99,7 +111,7 @@ impl Session {
                 let domain = role.domain.as_deref().unwrap_or_default();
                 return failed(&format!("Certificate owner mismatch: {domain}"));
             }
-            Err(HandshakeFailure::Failed(text)) => {
+            Err(HandshakeFailure::Failed { text, .. }) => {
                 return failed(&format!("couriertls: {call}: {text}"));
             }
         }

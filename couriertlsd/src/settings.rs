@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) memory_sessions: u64,
     /// Smallest Diffie-Hellman group that a client accepts, in bits.
     pub(crate) min_dh_bits: u32,
+    /// Says in the log what was offered and agreed (`TLS_DEBUG`, any value).
+    pub(crate) debug: bool,
     pub(crate) local_ip: Option<String>,
     pub(crate) remote_ip: Option<String>,
     /// Words of the administrator's strings that were not understood: one log line.
@@ -103,6 +105,7 @@ impl Settings {
             min_dh_bits: number("TLS_MIN_DH_BITS")
                 .and_then(|bits| u32::try_from(bits).ok())
                 .unwrap_or(0),
+            debug: text("TLS_DEBUG").is_some(),
             local_ip: text("TCPLOCALIP").map(|address| plain_address(&address)),
             remote_ip: text("TCPREMOTEIP"),
             remarks,

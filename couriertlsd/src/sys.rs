@@ -66,14 +66,13 @@ pub(crate) fn offer_session(ssl: &mut SslRef, session: &SslSession) -> Result<()
     unsafe { ssl.set_session(session) }
 }
 
-/// The contents of the server_name extension, while the client's hello is being looked at.
-pub(crate) fn server_name_extension(ssl: &SslRef) -> Option<&[u8]> {
-    const SERVER_NAME: c_uint = 0;
+/// The contents of an extension, while the client's hello is being looked at.
+pub(crate) fn hello_extension(ssl: &SslRef, kind: c_uint) -> Option<&[u8]> {
     let mut start: *const c_uchar = std::ptr::null();
     let mut length = 0;
     // SAFETY: the connection is alive; outside of a client hello callback the call fails.
     let found = unsafe {
-        ffi::SSL_client_hello_get0_ext(ssl.as_ptr(), SERVER_NAME, &raw mut start, &raw mut length)
+        ffi::SSL_client_hello_get0_ext(ssl.as_ptr(), kind, &raw mut start, &raw mut length)
     };
     if found != 1 || start.is_null() {
         return None;
@@ -126,7 +125,7 @@ type TicketCallback = unsafe extern "C" fn(
 /// # Safety
 /// Only OpenSSL calls this, with pointers as SSL_CTX_set_tlsext_ticket_key_cb(3) describes.
 unsafe extern "C" fn ticket_key(
-    _ssl: *mut ffi::SSL,
+    ssl: *mut ffi::SSL,
     name: *mut c_uchar,
     iv: *mut c_uchar,
     cipher: *mut ffi::EVP_CIPHER_CTX,
@@ -154,7 +153,12 @@ unsafe extern "C" fn ticket_key(
         let Some(key) = keys.get(index) else {
             return 0;
         };
-        (key, if index == 0 { 1 } else { 2 })
+        // SAFETY: the connection is alive as long as the callback.
+        let version = unsafe { ffi::SSL_version(ssl) };
+        // A ticket of TLS 1.3 is for one use (RFC 8446 appendix C.4): without a new one the next connection would
+        // have to shake hands in full, or show an observer the same ticket twice.
+        let renew = index > 0 || version == ffi::TLS1_3_VERSION;
+        (key, if renew { 2 } else { 1 })
     };
     // SAFETY: the cipher is a constant of the library.
     let aes = unsafe { ffi::EVP_aes_256_cbc() };

@@ -9,6 +9,7 @@
 mod support;
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use openssl::dh::Dh;
@@ -123,16 +124,35 @@ fn keys_that_cannot_be_used_are_named() {
     described.extend(certificate);
     std::fs::write(&path, described).unwrap();
     assert_eq!(common_name(&setup, "localhost"), "localhost");
-    if nix::unistd::geteuid().is_root() {
-        support::skip("an unreadable key file: root can read everything");
-        return;
-    }
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+}
+
+/// As STARTTLS has it: couriertls runs as the mail user there, who may not be allowed to read the file.
+#[test]
+fn a_key_that_may_not_be_read_is_named() {
+    let mut setup = Setup::new();
+    let path = setup.certificate();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).unwrap();
+    setup.unprivileged = true;
+    let (_, log, success) = attempt(&setup, client(), "localhost");
+    let refused = format!(
+        "ip=[127.0.0.1], couriertls: {}: Permission denied\n",
+        path.display()
+    );
+    assert!(!success && log == refused, "{log}");
+    // The same for a key in a file of its own; what is left then is a certificate without one.
+    let key = setup.directory.path().join("key.pem");
+    let own = identity(&Wish::default());
+    own.write(&key);
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o000)).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::write(&path, own.certificate.to_pem().unwrap()).unwrap();
+    setup.set("TLS_PRIVATE_KEYFILE", &key.to_string_lossy());
     let (_, log, success) = attempt(&setup, client(), "localhost");
     assert!(
-        !success && log.ends_with("imapd.pem: Permission denied\n"),
+        !success && log.starts_with("ip=[127.0.0.1], couriertls: "),
         "{log}"
     );
+    assert!(log.contains("key.pem: Permission denied"), "{log}");
 }
 
 #[test]

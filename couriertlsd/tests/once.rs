@@ -104,6 +104,18 @@ fn session_of(
     version: SslVersion,
     options: SslOptions,
 ) -> (Option<SslSession>, bool) {
+    let (mut sessions, reused) = sessions_of(setup, resume, version, options);
+    (sessions.pop(), reused)
+}
+
+/// Makes a connection, resuming a session if one is given: the sessions that the client can resume next, and whether
+/// this one was resumed.
+fn sessions_of(
+    setup: &Setup,
+    resume: Option<&SslSession>,
+    version: SslVersion,
+    options: SslOptions,
+) -> (Vec<SslSession>, bool) {
     let (socket, child) = setup.once(&ECHO);
     let mut builder = client();
     builder.set_max_proto_version(Some(version)).unwrap();
@@ -129,7 +141,28 @@ fn session_of(
     stream.shutdown().unwrap();
     drop(stream);
     assert!(outcome(child).1);
-    (receiver.try_iter().last(), reused)
+    (receiver.try_iter().collect(), reused)
+}
+
+/// A ticket of TLS 1.3 serves one connection only (RFC 8446 appendix C.4), and mail clients open several at once.
+#[test]
+fn a_client_can_resume_in_two_connections_at_once_for_ever() {
+    let mut setup = Setup::new();
+    let cache = setup.directory.path().join("cache");
+    setup.set("TLS_CACHEFILE", &cache.to_string_lossy());
+    let (tls, none) = (SslVersion::TLS1_3, SslOptions::empty());
+    let (mut tickets, reused) = sessions_of(&setup, None, tls, none);
+    assert!(!reused);
+    for _ in 0..3 {
+        assert_eq!(tickets.len(), 2);
+        let mut next = Vec::new();
+        for ticket in tickets {
+            let (new, reused) = sessions_of(&setup, Some(&ticket), tls, none);
+            assert!(reused);
+            next.extend(new);
+        }
+        tickets = next;
+    }
 }
 
 #[test]
@@ -422,4 +455,48 @@ fn a_login_program_reads_status_and_dump_and_keeps_the_clear_side() {
     assert!(rest(&mut stream).is_empty());
     drop(stream);
     assert!(outcome(child).1);
+}
+
+#[test]
+fn debugging_says_what_was_offered_and_agreed_and_no_secret() {
+    let mut setup = Setup::new();
+    setup.set("TLS_DEBUG", "1");
+    setup.set("TLS_ALPN", "imap");
+    let (socket, child) = setup.once(&ECHO);
+    let mut builder = client();
+    builder.set_alpn_protos(b"\x04imap").unwrap();
+    let mut stream = connect(builder, "mail.example.org", socket).unwrap();
+    stream.write_all(b"secret\n").unwrap();
+    rest(&mut stream);
+    drop(stream);
+    let (log, success) = outcome(child);
+    assert!(success);
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.starts_with("DEBUG: ip=[127.0.0.1], ")),
+        "{log}"
+    );
+    for part in [
+        "TLS: client offers TLSv1.3 TLSv1.2 ",
+        " TLS_AES_256_GCM_SHA384 ",
+        "TLS: client asks for mail.example.org",
+        "TLS: TLSv1.3, TLS_AES_256_GCM_SHA384, protocol imap, full handshake, no certificate",
+    ] {
+        assert!(log.contains(part), "no {part:?} in {log}");
+    }
+    assert!(!log.contains("secret"));
+    // The logger cuts longer lines.
+    assert!(lines.iter().all(|line| line.len() < 511), "{log}");
+    // Every cause of a failure, where the ordinary log has one.
+    let (mut socket, child) = setup.once(&ECHO);
+    socket.write_all(b"a0 NOOP\r\n").unwrap();
+    rest(&mut socket);
+    let (log, success) = outcome(child);
+    assert!(
+        !success && log.contains("DEBUG: ip=[127.0.0.1], TLS: ended at: "),
+        "{log}"
+    );
+    assert!(log.contains("DEBUG: ip=[127.0.0.1], TLS: error:"), "{log}");
 }

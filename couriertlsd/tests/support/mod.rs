@@ -183,6 +183,8 @@ pub(crate) fn revocation_list(
 pub(crate) struct Setup {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) variables: Vec<(String, String)>,
+    /// Where the tests run as root: connections are served by somebody else, who may not read everything.
+    pub(crate) unprivileged: bool,
 }
 
 impl Setup {
@@ -197,6 +199,7 @@ impl Setup {
         let mut setup = Self {
             directory,
             variables: Vec::new(),
+            unprivileged: false,
         };
         identity(&Wish::default()).write(&setup.certificate());
         setup.set("TLS_CERTFILE", &setup.certificate().to_string_lossy());
@@ -248,7 +251,13 @@ impl Setup {
 
     fn spawn(&self, arguments: &[&str], accepted: TcpStream) -> Child {
         let server = OwnedFd::from(accepted);
-        Command::new(env!("CARGO_BIN_EXE_couriertlsd"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_couriertlsd"));
+        if self.unprivileged && nix::unistd::geteuid().is_root() {
+            // Any number will do that is not 0.
+            std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+            std::os::unix::process::CommandExt::gid(&mut command, 65_534);
+        }
+        command
             .args(["-once", "-server", "-tcpd"])
             .args(arguments)
             .env_clear()
