@@ -6,7 +6,7 @@
 use std::io;
 
 use courier::mime::decode;
-use courier::mime::header::Fields;
+use courier::mime::header::{Entry, Fields};
 use courier::mime::{Kind, Part, Piece, Tree};
 use courier::text::casefold::{self, Folder};
 use courier::text::{charset, html, rfc2047};
@@ -194,13 +194,20 @@ impl<'a> Search<'a> {
 
     /// Searches a header, field by field.
     fn header(&mut self, header: &[u8]) {
-        for field in Fields::new(header) {
+        let mut entries = Fields::new(header);
+        while let Some(entry) = entries.next_entry() {
             if self.is_done() {
                 return;
             }
-            self.text(&String::from_utf8_lossy(field.name));
-            self.text(": ");
-            self.text(&rfc2047::decode(field.value));
+            match entry {
+                Entry::Field(field) => {
+                    self.text(&String::from_utf8_lossy(field.name));
+                    self.text(": ");
+                    self.text(&rfc2047::decode(field.value));
+                }
+                // No field, but in the header (RFC 3501 section 6.4.4).
+                Entry::Stray(raw) => self.text(&rfc2047::decode(raw)),
+            }
             self.text(" ");
             self.end();
         }
@@ -398,6 +405,19 @@ epilogue words
             assert!(!in_header(MESSAGE, text), "{text}");
         }
         let header = own_header(&mut content(MESSAGE)).unwrap();
+        let odd: &[u8] =
+            b"From ann Mon Jan  1 10:11:12 2001\nSubject: x\nNo colon  here\n\tand on\n\nbody\n";
+        for text in [
+            "from ann mon",
+            "no COLON here and on ",
+            "subject: x",
+            "colon ",
+        ] {
+            assert!(in_header(odd, text), "{text}");
+        }
+        for text in ["x no", "and on body", "no: colon"] {
+            assert!(!in_header(odd, text), "{text}");
+        }
         assert!(in_field(&header, b"SUBJECT", &needle("meier writes ")));
         assert!(in_field(&header, b"x-h", &needle("")));
         assert!(!in_field(&header, b"x-i", &needle("")));

@@ -103,6 +103,15 @@ pub struct Field<'a> {
     pub raw: &'a [u8],
 }
 
+/// What a header is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// A field.
+    Field(Field<'a>),
+    /// A line that belongs to no field, with its continuations and line ends.
+    Stray(&'a [u8]),
+}
+
 /// Iterates over the fields of a header, with LF or CRLF line ends. Lines that belong to no field are skipped; an empty
 /// line ends the header.
 #[derive(Debug, Clone)]
@@ -129,26 +138,38 @@ impl<'a> Fields<'a> {
     }
 }
 
+impl<'a> Fields<'a> {
+    /// The next field, or line that is none.
+    pub fn next_entry(&mut self) -> Option<Entry<'a>> {
+        let start = self.rest;
+        let line = self.line()?;
+        if trim_line_end(line).is_empty() {
+            self.rest = b"";
+            return None;
+        }
+        while matches!(self.rest.first(), Some(b' ' | b'\t')) {
+            self.line()?;
+        }
+        let raw = start.get(..start.len() - self.rest.len())?;
+        // A continuation of nothing is no field, whatever it contains.
+        let field = match line.first() {
+            Some(b' ' | b'\t') => None,
+            _ => split_field(trim_line_end(raw)),
+        };
+        Some(match field {
+            Some((name, value)) => Entry::Field(Field { name, value, raw }),
+            None => Entry::Stray(raw),
+        })
+    }
+}
+
 impl<'a> Iterator for Fields<'a> {
     type Item = Field<'a>;
 
     fn next(&mut self) -> Option<Field<'a>> {
         loop {
-            let start = self.rest;
-            let line = self.line()?;
-            if trim_line_end(line).is_empty() {
-                self.rest = b"";
-                return None;
-            }
-            while matches!(self.rest.first(), Some(b' ' | b'\t')) {
-                self.line()?;
-            }
-            let raw = start.get(..start.len() - self.rest.len())?;
-            if matches!(line.first(), Some(b' ' | b'\t')) {
-                continue;
-            }
-            if let Some((name, value)) = split_field(trim_line_end(raw)) {
-                return Some(Field { name, value, raw });
+            if let Entry::Field(field) = self.next_entry()? {
+                return Some(field);
             }
         }
     }
@@ -200,7 +221,7 @@ pub fn unfold_untrimmed(value: &[u8]) -> Cow<'_, [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fields, Known, split_field, unfold, unfold_untrimmed};
+    use super::{Entry, Fields, Known, split_field, unfold, unfold_untrimmed};
 
     #[test]
     fn fields_of_a_header() {
@@ -217,6 +238,20 @@ mod tests {
             .collect();
         assert_eq!(raw, [&b"A: b\n c\n"[..], b"B: d"]);
         assert_eq!(Fields::new(b"").count(), 0);
+        let mut entries = Fields::new(header);
+        let stray: Vec<&[u8]> = std::iter::from_fn(|| entries.next_entry())
+            .filter_map(|entry| match entry {
+                Entry::Stray(raw) => Some(raw),
+                Entry::Field(_) => None,
+            })
+            .collect();
+        assert_eq!(
+            stray,
+            [
+                &b"From x Mon Jan  1 10:11:12 2001\n"[..],
+                b"broken line\n\tcontinued\n"
+            ]
+        );
         assert_eq!(Fields::new(b" lost continuation\nA: b").count(), 1);
     }
 
