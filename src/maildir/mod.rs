@@ -50,6 +50,7 @@ mod name;
 mod options;
 mod purge;
 mod quota;
+mod recent;
 mod roll;
 mod root;
 mod scan;

@@ -140,15 +140,18 @@ impl Folder {
         let stamps = self.stamps()?;
         if let Some(mut view) = index::load(self, &stamps, index::LATE) {
             view.read_only = mode == Mode::ReadOnly;
+            self.claim_recent(&mut view);
             return Ok(view);
         }
         if mode == Mode::ReadWrite {
-            if let Some(view) = self.scan_new(&stamps)? {
+            if let Some(mut view) = self.scan_new(&stamps)? {
+                self.claim_recent(&mut view);
                 return Ok(view);
             }
         }
         let mut view = self.collect(mode, None)?;
         self.save_index(&mut view);
+        self.claim_recent(&mut view);
         Ok(view)
     }
 
@@ -184,6 +187,9 @@ impl Folder {
         }
         let logged = self.read_ahead(snapshot);
         let mut diff = self.refresh(snapshot)?;
+        if diff.added > 0 {
+            self.claim_recent(snapshot);
+        }
         if logged || snapshot.touched {
             self.note_changes(snapshot);
         }
@@ -377,8 +383,9 @@ impl Folder {
                         fresh,
                         hidden,
                     };
-                    if session.mode == Mode::ReadWrite {
-                        self.move_new(&mut reading);
+                    match session.mode {
+                        Mode::ReadWrite => self.move_new(&mut reading),
+                        Mode::ReadOnly => self.keep_recent(&reading, &lock),
                     }
                     return Ok(reading);
                 }

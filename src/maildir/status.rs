@@ -56,10 +56,16 @@ impl Folder {
                 .saturating_add(u32::try_from(matched.unknown.len()).unwrap_or(u32::MAX)),
             uid_validity: db.uid_validity,
         };
-        let known = matched.found.iter().flatten();
-        for (position, is_known) in known
-            .map(|position| (position, true))
-            .chain(matched.unknown.iter().map(|position| (position, false)))
+        // Whatever is wrong with the list costs `\Recent` only.
+        let examined = self.listed_recent(db.uid_validity).unwrap_or_default();
+        let is_listed = |index: usize| {
+            db.entry(index)
+                .is_some_and(|(uid, _)| examined.iter().any(|range| range.contains(&uid)))
+        };
+        let known = matched.found.iter().enumerate();
+        for (position, is_known, is_listed) in known
+            .filter_map(|(index, found)| Some((found.as_ref()?, true, is_listed(index))))
+            .chain(matched.unknown.iter().map(|found| (found, false, false)))
         {
             let Some(listed) = entry(&listing, *position) else {
                 continue;
@@ -68,7 +74,7 @@ impl Folder {
             status.messages += 1;
             status.unseen += usize::from(!flags.contains(Flags::SEEN));
             status.deleted += usize::from(flags.contains(Flags::DELETED));
-            status.recent += usize::from(is_known && listed.in_new);
+            status.recent += usize::from(is_known && (listed.in_new || is_listed));
         }
         Ok(status)
     }

@@ -66,6 +66,43 @@ fn examine_numbers_but_leaves_new_for_the_next_select() {
 }
 
 #[test]
+fn examine_leaves_recent_to_what_was_put_into_cur() {
+    let mailbox = Mailbox::new();
+    mailbox.put("cur/1.a:2,S", "x\n");
+    mailbox.put("cur/2.b:2,", "x\n");
+    // Never recent.
+    mailbox.put("cur/3.c", "x\n");
+    let folder = mailbox.inbox();
+    let mut other = folder.scan(Mode::ReadOnly).unwrap();
+    assert_eq!((uids(&other), other.recent()), (vec![1, 2, 3], 2));
+    assert_eq!(folder.scan(Mode::ReadOnly).unwrap().recent(), 2);
+    settle();
+    mailbox.put("cur/4.d:2,", "x\n");
+    assert_eq!(folder.rescan(&mut other).unwrap().added, 1);
+    assert_eq!(other.recent(), 3);
+    assert_eq!(folder.status().unwrap().recent, 3);
+    let view = folder.scan(Mode::ReadWrite).unwrap();
+    assert_eq!((uids(&view), view.recent()), (vec![1, 2, 3, 4], 3));
+    assert_eq!(folder.status().unwrap().recent, 0);
+    assert_eq!(folder.scan(Mode::ReadWrite).unwrap().recent(), 0);
+    assert_eq!(folder.scan(Mode::ReadOnly).unwrap().recent(), 0);
+    // Also for a session that has the folder selected already.
+    let mut view = view;
+    mailbox.put("cur/5.e:2,", "x\n");
+    assert_eq!(folder.scan(Mode::ReadOnly).unwrap().recent(), 1);
+    assert_eq!(folder.rescan(&mut view).unwrap().added, 1);
+    assert_eq!(view.recent(), 4);
+    assert_eq!(folder.scan(Mode::ReadWrite).unwrap().recent(), 0);
+    // A list that is rubbish costs nothing but the flag.
+    mailbox.put(
+        "courierimapindex.recent",
+        "rubbish 1 2\n7 9\n9999999999 1 2\n",
+    );
+    assert_eq!(folder.scan(Mode::ReadWrite).unwrap().recent(), 0);
+    assert!(!list(&mailbox.path()).contains(&"courierimapindex.recent".to_owned()));
+}
+
+#[test]
 fn a_rescan_reports_what_others_did() {
     let mailbox = Mailbox::new();
     for number in 1..=4 {
