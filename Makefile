@@ -188,7 +188,9 @@ UNITS = courier-authdaemond courier-imap courier-imapd courier-imapd-ssl courier
 	courier-socket@ courier-imap-mkdhparams
 SOCKETS = $(foreach service,imapd imapd-ssl pop3d pop3d-ssl,courier-socket-$(service).socket)
 SETTINGS = imapd imapd-ssl pop3d pop3d-ssl
-AUTHLIB_PROGRAMS = authdaemond
+AUTHLIB_PROGRAMS = authdaemond authsqlite
+# Settings of single modules: merged where the module is in use, for a file of that name is what turns it on.
+AUTHLIB_SETTINGS = authsqliterc
 authlibdir = $(libexecdir)/courier-authlib
 authlibetc = $(dir $(authdaemonrc))
 
@@ -230,6 +232,7 @@ install: $(BUILT)/.built
 	@$(call substituted,$(source)/etc/pop3d.dist.in,$(sysconfdir)/pop3d.dist,600)
 	@$(call substituted,$(source)/etc/pop3d-ssl.dist.in,$(sysconfdir)/pop3d-ssl.dist,600)
 	@$(call substituted,$(source)/etc/authdaemonrc.dist.in,$(authdaemonrc).dist,600)
+	@$(foreach file,$(AUTHLIB_SETTINGS),$(call substituted,$(source)/etc/$(file).dist.in,$(authlibetc)$(file).dist,600) &&) :
 	@$(call substituted,$(source)/rc-scripts/courier-imap.sysvinit.in,$(datadir)/courier-imap.sysvinit,755)
 	$(INSTALL) -d -m 755 '$(D)$(datadir)/systemd'
 	@$(foreach unit,$(UNITS),$(call substituted,$(source)/etc/systemd/$(unit).service.in,$(datadir)/systemd/$(unit).service,644) &&) :
@@ -263,6 +266,8 @@ install-strip:
 install-configure:
 	'$(D)$(sbindir)/sysconftool' $(foreach file,$(SETTINGS),'$(D)$(sysconfdir)/$(file).dist') \
 		'$(D)$(authdaemonrc).dist'
+	@set -e; for file in $(AUTHLIB_SETTINGS); do [ ! -e "$(D)$(authlibetc)$$file" ] || \
+		'$(D)$(sbindir)/sysconftool' "$(D)$(authlibetc)$$file.dist"; done
 
 # Live configuration, accounts and certificates stay.
 uninstall:
@@ -270,6 +275,7 @@ uninstall:
 		$(addprefix $(sbindir)/,$(SBIN_PROGRAMS) $(DATA_SCRIPTS) authdaemond) $(addprefix $(datadir)/,$(DATA_SCRIPTS)) \
 		$(addprefix $(libexecdir)/,$(LIBEXEC_PROGRAMS) $(RC_SCRIPTS)) $(addprefix $(authlibdir)/,$(AUTHLIB_PROGRAMS)) \
 		$(addsuffix .dist,$(addprefix $(sysconfdir)/,$(SETTINGS))) $(authdaemonrc).dist $(sysconfdir)/quotawarnmsg.example \
+		$(addprefix $(authlibetc),$(addsuffix .dist,$(AUTHLIB_SETTINGS))) \
 		$(datadir)/courier-imap.sysvinit $(datadir)/systemd/courier-imap.tmpfiles \
 		$(addprefix $(datadir)/systemd/,$(addsuffix .service,$(UNITS)) $(SOCKETS) courier-imap-mkdhparams.timer) \
 		$(datadir)/courier-imap-mkdhparams.cron $(datadir)/inetd.conf.example $(datadir)/xinetd.conf.example,'$(D)$(file)')

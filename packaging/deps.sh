@@ -15,6 +15,7 @@ cmd pkg-config                      | pkg-config       | pkgconf          | find
 file /usr/include/gdbm.h            | libgdbm-dev      | gdbm-devel       | access file and userdb databases
 file /usr/include/crypt.h           | libcrypt-dev     | libxcrypt-devel  | password hashes of authdaemond
 file /usr/include/security/pam_appl.h | libpam0g-dev    | pam-devel        | system accounts of authdaemond
+file /usr/include/sqlite3.h           | libsqlite3-dev   | sqlite-devel     | accounts in SQLite files
 file /usr/include/openssl/ssl.h       | libssl-dev       | openssl-devel    | the TLS service
 cmd openssl                         | openssl          | openssl          | mkimapdcert
 cmd mandoc                          | mandoc           | mandoc           | lints the manual pages

@@ -29,6 +29,8 @@ const MORE: &[(&str, &[&str])] = &[
     ("makeuserdb", &["libgdbm"]),
     // userdb on GDBM, crypt(3) hashes, system accounts.
     ("authdaemond", &["libgdbm", "libcrypt", "libpam"]),
+    // Asks SQLite, on behalf of authdaemond.
+    ("authsqlite", &["libsqlite3"]),
     // The TLS service, and the only user of OpenSSL.
     ("couriertlsd", &["libssl", "libcrypto"]),
     // Make crypt(3) hashes.

@@ -6,6 +6,7 @@ use courier::auth::account::AccountInfo;
 use courier::config::paths::Paths;
 use courier::sys::log::{Level, log};
 
+use crate::backend::sql::{Sql, clause::Dialect};
 use crate::backend::{pipe::Pipe, system, unbuilt::Unbuilt, userdb::Userdb};
 use crate::debug::{Debug, Text};
 use crate::password::Checker;
@@ -97,16 +98,18 @@ pub enum Kind {
     Pipe,
     /// The original's stub for site code; rejects everything.
     Custom,
+    /// A table on a server or in a file.
+    Sql(Dialect),
     /// One that exists in the original and whose configuration is here, but that is not built into this daemon.
     Unbuilt(&'static str),
 }
 
-/// Modules of the original that this daemon lacks, with their configuration files.
-const UNBUILT: [(&str, &str); 4] = [
-    ("authldap", "authldaprc"),
-    ("authmysql", "authmysqlrc"),
-    ("authpgsql", "authpgsqlrc"),
-    ("authsqlite", "authsqliterc"),
+/// Modules that count as installed when their configuration file is there.
+const CONFIGURED: [(&str, &str, Kind); 4] = [
+    ("authldap", "authldaprc", Kind::Unbuilt("authldap")),
+    ("authmysql", "authmysqlrc", Kind::Unbuilt("authmysql")),
+    ("authpgsql", "authpgsqlrc", Kind::Unbuilt("authpgsql")),
+    ("authsqlite", "authsqliterc", Kind::Sql(Dialect::Sqlite)),
 ];
 
 impl Kind {
@@ -118,10 +121,10 @@ impl Kind {
             b"authshadow" => Some(Self::Shadow),
             b"authpipe" => Some(Self::Pipe),
             b"authcustom" => Some(Self::Custom),
-            _ => UNBUILT
+            _ => CONFIGURED
                 .into_iter()
-                .find(|(known, rc)| known.as_bytes() == name && directory.join(rc).exists())
-                .map(|(known, _)| Self::Unbuilt(known)),
+                .find(|(known, rc, _)| known.as_bytes() == name && directory.join(rc).exists())
+                .map(|(_, _, kind)| kind),
         }
     }
 
@@ -133,6 +136,12 @@ impl Kind {
             Self::Shadow => Box::new(system::System::shadow(paths)),
             Self::Pipe => Box::new(Pipe::new(rc_directory(paths).join("authProg"))),
             Self::Custom => Box::new(Unbuilt::custom()),
+            Self::Sql(dialect) => {
+                let kind = Self::Sql(dialect);
+                let names = CONFIGURED.into_iter().find(|(.., known)| *known == kind);
+                let (name, rc, _) = names.unwrap_or(("authsqlite", "authsqliterc", kind));
+                Box::new(Sql::new(dialect, name, rc_directory(paths).join(rc), paths))
+            }
             Self::Unbuilt(name) => Box::new(Unbuilt::named(name)),
         }
     }

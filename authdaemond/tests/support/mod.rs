@@ -63,6 +63,17 @@ impl Instance {
         instance
     }
 
+    /// Puts a built helper program where the daemon looks for it.
+    pub(crate) fn helper(&self, name: &str, program: &str) {
+        let directory = self.path("libexec/courier-authlib");
+        std::fs::create_dir_all(&directory).unwrap();
+        // A copy: the mail user of a root daemon need not be able to enter the directory of the build.
+        std::fs::copy(program, directory.join(name)).unwrap();
+        for directory in [self.directory.path(), &self.path("libexec"), &directory] {
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

@@ -1,0 +1,293 @@
+//! A helper program as a worker sees it: started when first needed, kept running, replaced when it fails, and never
+//! waited for longer than a request may take.
+//!
+//! The helper gets a socket as its standard input and nothing else: no other descriptor, an almost empty
+//! environment, and, when the daemon is root, another uid without supplementary groups.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use courier::sys::fd::{socket_pair, wait_ready};
+use courier::sys::log::{Level, log, reason};
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::socket::{MsgFlags, recv, send};
+use std::os::fd::AsRawFd;
+
+use crate::debug::Text;
+use crate::wire::{Decoded, Field, Frame, Kind};
+
+/// For the whole answer to a question about one account. Less than the 30 s that login programs wait.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// For each next row of a list of all accounts, and for its end.
+const LIST_PATIENCE: Duration = Duration::from_secs(55);
+/// For a helper whose socket was closed to end by itself.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Who a helper runs as; only when the daemon is root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunAs {
+    /// Its uid.
+    pub uid: u32,
+    /// Its only group.
+    pub gid: u32,
+}
+
+/// What came back instead of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The server said no.
+    Refused(Vec<u8>),
+    /// The server or the helper cannot be asked. Has been logged.
+    Unavailable,
+}
+
+/// A helper program.
+#[derive(Debug)]
+pub struct Helper {
+    /// The module's name, for the log.
+    name: &'static str,
+    program: PathBuf,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Helper {
+    /// The helper of module `name`.
+    pub fn new(name: &'static str, program: PathBuf) -> Self {
+        Self {
+            name,
+            program,
+            running: None,
+        }
+    }
+
+    /// Whether it is running.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Starts it with these settings.
+    ///
+    /// # Errors
+    /// [`Trouble::Unavailable`].
+    pub fn start(&mut self, settings: &Frame, run_as: Option<RunAs>) -> Result<(), Trouble> {
+        self.stop();
+        let deadline = Instant::now() + PATIENCE;
+        let started = self.spawn(run_as).and_then(|running| {
+            running.send(settings, deadline)?;
+            Ok(running)
+        });
+        match started {
+            Ok(running) => {
+                self.running = Some(running);
+                Ok(())
+            }
+            Err(error) => {
+                log(
+                    Level::Err,
+                    format_args!(
+                        "{}: {}: {}",
+                        self.name,
+                        self.program.display(),
+                        reason(&error)
+                    ),
+                );
+                Err(Trouble::Unavailable)
+            }
+        }
+    }
+
+    fn spawn(&self, run_as: Option<RunAs>) -> io::Result<Running> {
+        let (ours, theirs) = socket_pair()?;
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null());
+        // What the LDAP library of the original took from authdaemonrc.
+        for (name, value) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"LDAP") {
+                command.env(name, value);
+            }
+        }
+        if let Some(run_as) = run_as {
+            // std drops supplementary groups along with the uid.
+            command.gid(run_as.gid).uid(run_as.uid);
+        }
+        Ok(Running {
+            child: command.spawn()?,
+            socket: ours,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Asks, with at most `most` rows for an answer.
+    ///
+    /// # Errors
+    /// [`Trouble`]. A helper that could not answer is stopped.
+    pub fn ask(&mut self, request: &Frame, most: usize) -> Result<Answer, Trouble> {
+        let mut rows = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        let count = self.converse(
+            request,
+            |_| deadline,
+            |row| {
+                if rows.len() < most {
+                    rows.push(row);
+                }
+            },
+        )?;
+        Ok(Answer { rows, count })
+    }
+
+    /// Asks for a list; `each` gets the rows.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn list(&mut self, request: &Frame, each: impl FnMut(Vec<Field>)) -> Result<(), Trouble> {
+        self.converse(request, |now| now + LIST_PATIENCE, each)?;
+        Ok(())
+    }
+
+    fn converse(
+        &mut self,
+        request: &Frame,
+        deadline: impl Fn(Instant) -> Instant,
+        mut each: impl FnMut(Vec<Field>),
+    ) -> Result<u64, Trouble> {
+        let name = self.name;
+        let Some(running) = &mut self.running else {
+            return Err(Trouble::Unavailable);
+        };
+        let mut exchange = || {
+            running.send(request, deadline(Instant::now()))?;
+            loop {
+                let frame = running.receive(deadline(Instant::now()))?;
+                match frame.kind {
+                    Kind::Row => each(frame.fields),
+                    _ => return Ok::<Frame, io::Error>(frame),
+                }
+            }
+        };
+        let end = match exchange() {
+            Ok(end) => end,
+            Err(error) => {
+                log(
+                    Level::Err,
+                    format_args!("{name}: {}: {}", self.program.display(), reason(&error)),
+                );
+                self.stop();
+                return Err(Trouble::Unavailable);
+            }
+        };
+        let text = end.field(0).unwrap_or_default();
+        match end.kind {
+            Kind::Done => Ok(std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0)),
+            Kind::Refused => Err(Trouble::Refused(text.to_vec())),
+            _ => {
+                log(Level::Err, format_args!("{name}: {}", Text(text)));
+                Err(Trouble::Unavailable)
+            }
+        }
+    }
+
+    /// Closes its socket, upon which it ends.
+    pub fn stop(&mut self) {
+        let Some(Running {
+            mut child, socket, ..
+        }) = self.running.take()
+        else {
+            return;
+        };
+        drop(socket);
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline {
+            match child.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+                Ok(Some(_)) | Err(_) => return,
+            }
+        }
+        // It may have ended meanwhile, and is ours to collect either way.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What a helper answered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Rows, as many as were wanted at most.
+    pub rows: Vec<Vec<Field>>,
+    /// How many rows the request concerned.
+    pub count: u64,
+}
+
+impl Running {
+    fn send(&self, frame: &Frame, deadline: Instant) -> io::Result<()> {
+        let bytes = frame
+            .encode()
+            .map_err(|_| io::Error::from(Errno::EMSGSIZE))?;
+        let mut rest = bytes.as_slice();
+        let how = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        while !rest.is_empty() {
+            match send(self.socket.as_raw_fd(), rest, how) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    if !wait_ready(&self.socket, PollFlags::POLLOUT, Some(deadline))? {
+                        return Err(Errno::ETIMEDOUT.into());
+                    }
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, deadline: Instant) -> io::Result<Frame> {
+        let mut chunk = [0_u8; 8192];
+        loop {
+            match Frame::decode(&self.buffer) {
+                Decoded::Frame(frame, length) => {
+                    self.buffer.drain(..length);
+                    return Ok(frame);
+                }
+                Decoded::Broken => return Err(Errno::EPROTO.into()),
+                Decoded::Incomplete => {}
+            }
+            if !wait_ready(&self.socket, PollFlags::POLLIN, Some(deadline))? {
+                return Err(Errno::ETIMEDOUT.into());
+            }
+            match recv(self.socket.as_raw_fd(), &mut chunk, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => return Err(Errno::EPIPE.into()),
+                Ok(count) => self
+                    .buffer
+                    .extend_from_slice(chunk.get(..count).unwrap_or_default()),
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What the helper programs share: a loop that reads requests from the worker on descriptor 0 and writes what the
+//! server said back. Each helper speaks one server's protocol and knows nothing about accounts or passwords; it runs
+//! without privilege and ends when the worker closes its side.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use courier::sys::fd::stdin;
+use courier::sys::log::{Level, install_panic_hook, log, reason};
+
+use crate::wire::{Decoded, Field, Frame, Kind};
+
+/// How long the worker may take to read an answer; it reads at once, or it is gone.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// The server said no: a wrong password, a faulty statement. Asking again gives the same answer.
+    Refused(String),
+    /// The server is away, or its answer is.
+    Unavailable(String),
+}
+
+/// The settings that the worker sent.
+#[derive(Debug, Default)]
+pub struct Settings(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Settings {
+    fn of(frame: &Frame) -> Self {
+        let mut fields = frame
+            .fields
+            .iter()
+            .map(|field| field.clone().unwrap_or_default());
+        let mut pairs = Vec::new();
+        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+            pairs.push((name, value));
+        }
+        Self(pairs)
+    }
+
+    /// The value of `name`; `None` when it is absent or empty.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0
+            .iter()
+            .find(|(known, _)| known == name.as_bytes())
+            .map(|(_, value)| value.as_slice())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// As [`get`](Self::get), if it is UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.get(name)?).ok()
+    }
+
+    /// The leading digits of [`get`](Self::get).
+    pub fn number(&self, name: &str) -> Option<u64> {
+        let value = self.text(name)?;
+        let digits = value.len() - value.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        value.get(..digits)?.parse().ok()
+    }
+}
+
+/// Where the rows of an answer go.
+#[derive(Debug)]
+pub struct Rows<'a>(&'a UnixStream);
+
+impl Rows<'_> {
+    /// Sends one row.
+    ///
+    /// # Errors
+    /// The row is too long for the worker, or the worker is gone.
+    pub fn send(&mut self, fields: Vec<Field>) -> Result<(), Problem> {
+        let frame = Frame {
+            kind: Kind::Row,
+            fields,
+        };
+        send(self.0, &frame).map_err(|error| Problem::Unavailable(reason(&error)))
+    }
+}
+
+/// A connection to a server of one kind.
+pub trait Backend {
+    /// Carries one request out and says how many rows it concerned.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    fn answer(&mut self, request: &Frame, rows: &mut Rows<'_>) -> Result<u64, Problem>;
+}
+
+/// A helper's life. `open` makes the back end from the settings; it connects when it is first asked something.
+pub fn run<B: Backend>(open: impl FnOnce(&Settings) -> Result<B, Problem>) -> ExitCode {
+    install_panic_hook();
+    let result = stdin()
+        .try_clone_to_owned()
+        .and_then(|socket| serve(&UnixStream::from(socket), open));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log(
+                Level::Err,
+                format_args!(
+                    "not usable by hand; authdaemond starts it ({})",
+                    reason(&error)
+                ),
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve<B: Backend>(
+    socket: &UnixStream,
+    open: impl FnOnce(&Settings) -> Result<B, Problem>,
+) -> io::Result<()> {
+    socket.set_write_timeout(Some(WRITE_PATIENCE))?;
+    let mut buffer = Vec::new();
+    let Some(first) = receive(socket, &mut buffer)? else {
+        return Ok(());
+    };
+    if first.kind != Kind::Open {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut backend = open(&Settings::of(&first));
+    while let Some(request) = receive(socket, &mut buffer)? {
+        let answer = match &mut backend {
+            Ok(backend) => backend.answer(&request, &mut Rows(socket)),
+            Err(problem) => Err(problem.clone()),
+        };
+        let frame = match &answer {
+            Ok(count) => Frame::new(Kind::Done, [count.to_string().as_bytes()]),
+            Err(Problem::Refused(why)) => Frame::new(Kind::Refused, [why.as_bytes()]),
+            Err(Problem::Unavailable(why)) => Frame::new(Kind::Unavailable, [why.as_bytes()]),
+        };
+        send(socket, &frame)?;
+    }
+    Ok(())
+}
+
+fn send(mut socket: &UnixStream, frame: &Frame) -> io::Result<()> {
+    let bytes = frame
+        .encode()
+        .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    socket.write_all(&bytes)
+}
+
+/// The next request; `None` when the worker has closed its side.
+fn receive(mut socket: &UnixStream, buffer: &mut Vec<u8>) -> io::Result<Option<Frame>> {
+    let mut chunk = [0_u8; 8192];
+    loop {
+        match Frame::decode(buffer) {
+            Decoded::Frame(frame, length) => {
+                buffer.drain(..length);
+                return Ok(Some(frame));
+            }
+            Decoded::Broken => return Err(io::ErrorKind::InvalidData.into()),
+            Decoded::Incomplete => {}
+        }
+        match socket.read(&mut chunk) {
+            Ok(0) => return Ok(None),
+            Ok(count) => buffer.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
