@@ -181,7 +181,7 @@ deps:
 BIN_PROGRAMS = imapd pop3d maildirmake maildiracl deliverquota makedat makeimapaccess couriertls
 SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool maildircheck \
 	userdb makeuserdb userdbpw pw2userdb authtest authenumerate authpasswd
-LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog systemuser
+LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog systemhost systemuser
 RC_SCRIPTS = imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc
 DATA_SCRIPTS = mkimapdcert mkpop3dcert mkdhparams
 UNITS = courier-authdaemond courier-imap courier-imapd courier-imapd-ssl courier-pop3d courier-pop3d-ssl \

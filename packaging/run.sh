@@ -62,7 +62,7 @@ echo $$ >"$run/pid"
 programs=$run/bin
 mkdir -p "$programs" "$run/etc" "$run/home" "$run/state"
 for program in imapd imaplogin pop3d pop3login couriertcpd courierlogger authdaemond \
-    couriertls couriertlsd systemuser maildirmake userdb userdbpw makeuserdb; do
+    couriertls couriertlsd systemhost systemuser maildirmake userdb userdbpw makeuserdb; do
     [ -x "$BUILT/$program" ] || die "$BUILT/$program is missing; run make first"
     # A new file, not new content: what still runs goes on undisturbed.
     cmp -s "$BUILT/$program" "$programs/$program" || {

@@ -126,6 +126,7 @@ echo "  a program without name services of its own knows who runs it"
 printf 'Subject: It works\n\nHello.\n' >"$root/own/new/1700000000.1.example"
 output=$(printf 'a LOGOUT\r\n' | env -i "MAILDIR=$root/own" "$prefix/bin/imapd" 2>&1)
 case $output in *"LOGIN, user=$(id -un), "*) ;; *) failed "imapd started by hand: $output" ;; esac
+[ "$("$prefix/libexec/systemhost" -- 192.0.2.1)" = 192.0.2.1:0 ] || failed "systemhost"
 [ "$("$prefix/libexec/systemuser" uid "$(id -u)" | tail -n 1)" = "$(id -un)" ] || failed "systemuser"
 
 echo "  character sets of the C library"

@@ -10,6 +10,7 @@ pub mod deliverquota;
 pub mod maildiracl;
 pub mod maildircheck;
 pub mod maildirmake;
+pub mod systemhost;
 pub mod systemuser;
 
 /// A tool from its command line to its exit status: `body` gets the arguments, standard output and standard error. If
