@@ -267,10 +267,10 @@ listener=
 
 echo "  settings of features that are not built are named"
 cp -p "$prefix/etc/imapd" "$root/imapd.kept"
-printf '%s\n' 'OUTBOX=.Outbox' 'IMAP_PROXY=1' 'SMAP_CAPABILITY=SMAP1' \
+printf '%s\n' 'OUTBOX=.Outbox' 'SMAP_CAPABILITY=SMAP1' \
     'IMAP_CAPABILITY="IMAP4rev1 CONDSTORE"' >>"$prefix/etc/imapd"
 "$prefix/libexec/imapd.rc" start 2>"$root/notes" || failed "start with unbuilt features"
-for setting in OUTBOX IMAP_PROXY SMAP_CAPABILITY CONDSTORE; do
+for setting in OUTBOX SMAP_CAPABILITY CONDSTORE; do
     grep -q "$setting" "$root/notes" || failed "$setting is not named"
 done
 "$prefix/libexec/imapd.rc" stop

@@ -34,6 +34,13 @@ impl Environment {
         environment
     }
 
+    /// All names and values.
+    pub fn all(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.variables
+            .iter()
+            .map(|(name, value)| (name.as_slice(), value.as_slice()))
+    }
+
     /// The value of `name`, if it is set.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.variables

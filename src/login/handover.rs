@@ -12,7 +12,6 @@ use super::logline::Field;
 use super::settings::{Protocol, Settings};
 use super::skeleton;
 use crate::auth::account::AccountInfo;
-use crate::auth::options;
 use crate::sys::log::{Level, log, reason};
 use crate::sys::process::{DropError, Identity, drop_privileges, exec};
 
@@ -45,23 +44,18 @@ pub struct Session {
     options: Vec<u8>,
 }
 
-/// Why an account that authdaemond accepted gets no session.
-#[derive(Debug)]
-pub enum Refused {
-    /// The account's record is not fit for a session: like a wrong password, and logged.
-    Account,
-    /// It would have to be served by another host, which this release cannot do: temporary.
-    Proxied,
-}
+/// The record of an account that authdaemond accepted is not fit for a session: like a wrong password, and logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
 
 /// Checks what authdaemond says about an account, and logs what is wrong with it.
 ///
 /// # Errors
 /// [`Refused`].
-pub fn check(settings: &Settings, account: AccountInfo) -> Result<Session, Refused> {
+pub fn check(account: AccountInfo) -> Result<Session, Refused> {
     let refuse = |reason: fmt::Arguments<'_>| {
         log(Level::Warning, reason);
-        Refused::Account
+        Refused
     };
     let Some(address) = account.address.clone().filter(|text| !text.is_empty()) else {
         return Err(refuse(format_args!("No address!!")));
@@ -87,13 +81,6 @@ pub fn check(settings: &Settings, account: AccountInfo) -> Result<Session, Refus
         ),
         _ => None,
     };
-    if settings.proxy {
-        check_proxy(
-            settings,
-            account.options.as_deref().unwrap_or_default(),
-            shown,
-        )?;
-    }
     Ok(Session {
         identity,
         address,
@@ -107,28 +94,6 @@ pub fn check(settings: &Settings, account: AccountInfo) -> Result<Session, Refus
 fn can_become(identity: &Identity) -> bool {
     let ours = nix::unistd::geteuid() == identity.uid && nix::unistd::getegid() == identity.gid;
     nix::unistd::geteuid().is_root() || ours
-}
-
-fn check_proxy(settings: &Settings, account: &[u8], shown: Field<'_>) -> Result<(), Refused> {
-    let Some(host) = options::find(account, b"mailhost").filter(|host| !host.is_empty()) else {
-        log(
-            Level::Warning,
-            format_args!("proxy enabled, but no proxy host defined for {shown}"),
-        );
-        return Ok(());
-    };
-    let ours = nix::unistd::gethostname().unwrap_or_default();
-    if host == settings.proxy_hostname || host == ours.as_bytes() {
-        return Ok(());
-    }
-    log(
-        Level::Err,
-        format_args!(
-            "{shown}: served by {}, and proxying is not available in this release",
-            Field(host)
-        ),
-    );
-    Err(Refused::Proxied)
 }
 
 /// Why the session could not be started although everything was checked. Privileges may be gone, so the program
@@ -249,13 +214,8 @@ mod tests {
         AccountInfo::parse(reply.as_bytes()).unwrap()
     }
 
-    fn settings(variables: [(&str, &str); 2]) -> Settings {
-        Settings::read(Protocol::Imap, &Environment::from(variables))
-    }
-
     #[test]
     fn accounts_without_a_name_or_an_identity_and_root_are_refused() {
-        let settings = settings([("A", ""), ("B", "")]);
         for reply in [
             "UID=5\nGID=5\nHOME=/",
             "ADDRESS=x\nGID=5\nHOME=/",
@@ -263,23 +223,9 @@ mod tests {
             "ADDRESS=x\nUID=5\nGID=0\nHOME=/",
         ] {
             let account = AccountInfo::parse(reply.as_bytes()).unwrap();
-            assert!(
-                matches!(check(&settings, account), Err(Refused::Account)),
-                "{reply}"
-            );
+            assert!(matches!(check(account), Err(Refused)), "{reply}");
         }
-        assert!(check(&settings, account("")).is_ok());
-    }
-
-    #[test]
-    fn a_proxied_account_is_refused_unless_the_host_is_this_one() {
-        let settings = settings([("IMAP_PROXY", "1"), ("PROXY_HOSTNAME", "here")]);
-        assert!(check(&settings, account("OPTIONS=mailhost=here\n")).is_ok());
-        assert!(check(&settings, account("OPTIONS=a=b\n")).is_ok());
-        assert!(matches!(
-            check(&settings, account("OPTIONS=mailhost=there\n")),
-            Err(Refused::Proxied)
-        ));
+        assert!(check(account("")).is_ok());
     }
 
     #[test]
@@ -291,7 +237,7 @@ mod tests {
             ("IMAPLOGINTAG", "stale"),
         ]);
         let settings = Settings::read(Protocol::Imap, &inherited);
-        let session = check(&settings, account("OPTIONS=disableimap=0\n")).unwrap();
+        let session = check(account("OPTIONS=disableimap=0\n")).unwrap();
         let origin = Origin {
             tag: b"a1".to_vec(),
             utf8: false,

@@ -72,6 +72,45 @@ pub fn logout(settings: &Settings, received: u64, sent: u64) -> String {
     format!("LOGOUT, {}, rcvd={received}, sent={sent}", Place(settings))
 }
 
+/// `LOGIN, ...` of an account that another server serves; `protocol` is empty for POP3.
+pub fn proxied(settings: &Settings, user: &[u8], protocol: &[u8]) -> String {
+    format!(
+        "LOGIN, user={}, {}, protocol={}{}",
+        Field(user),
+        Place(settings),
+        Field(protocol),
+        tls_mark(settings)
+    )
+}
+
+/// `WORD, user=...` at the end of such a session. What was in its octets is not known, so the counters of mail are 0.
+pub fn proxied_end(settings: &Settings, word: &str, user: &[u8], counts: Counts) -> String {
+    let of_mail = match settings.protocol {
+        Protocol::Imap => "headers=0, body=0",
+        Protocol::Pop3 => "top=0, retr=0",
+    };
+    format!(
+        "{word}, user={}, {}, {of_mail}, rcvd={}, sent={}, time={}{}",
+        Field(user),
+        Place(settings),
+        counts.received,
+        counts.sent,
+        counts.time.as_secs(),
+        tls_mark(settings)
+    )
+}
+
+/// What a session amounted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Octets from the client.
+    pub received: u64,
+    /// Octets to it.
+    pub sent: u64,
+    /// How long it took.
+    pub time: Duration,
+}
+
 /// `NOTICE: Disconnected during shutdown by signal, ...` (the level word is part of the text).
 pub fn shut_down(settings: &Settings, time: Duration) -> String {
     format!(
@@ -122,6 +161,34 @@ mod tests {
         assert_eq!(
             logout(&settings, 12, 345),
             "LOGOUT, ip=[::ffff:192.0.2.7], port=[4711], rcvd=12, sent=345"
+        );
+    }
+
+    #[test]
+    fn sessions_on_other_servers_have_the_lines_of_sessions() {
+        let imap = settings("1");
+        assert_eq!(
+            proxied(&imap, b"al", b"IMAP"),
+            "LOGIN, user=al, ip=[::ffff:192.0.2.7], port=[4711], protocol=IMAP, starttls=1"
+        );
+        let counts = Counts {
+            received: 1,
+            sent: 2,
+            time: Duration::from_millis(3999),
+        };
+        assert_eq!(
+            proxied_end(&imap, "LOGOUT", b"al", counts),
+            "LOGOUT, user=al, ip=[::ffff:192.0.2.7], port=[4711], headers=0, body=0, rcvd=1, sent=2, time=3, \
+             starttls=1"
+        );
+        let pop3 = Settings::read(Protocol::Pop3, &Environment::from([("POP3_TLS", "1")]));
+        assert_eq!(
+            proxied(&pop3, b"al", b""),
+            "LOGIN, user=al, ip=[127.0.0.1], port=[N/A], protocol=, stls=1"
+        );
+        assert_eq!(
+            proxied_end(&pop3, "TIMEOUT", b"al", counts),
+            "TIMEOUT, user=al, ip=[127.0.0.1], port=[N/A], top=0, retr=0, rcvd=1, sent=2, time=3, stls=1"
         );
     }
 

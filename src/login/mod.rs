@@ -15,6 +15,7 @@
 //! - [`confine`]: what an account's session keeps of the file system and of the kernel.
 //! - [`hook`]: a program that an account runs once at login.
 //! - [`skeleton`]: home directories that are made at the first login.
+//! - [`proxy`]: logging in for an account at the server that it lives on.
 //! - [`tls`]: handing the connection to couriertls for STARTTLS and STLS.
 //! - [`logline`]: log lines, word for word.
 
@@ -27,6 +28,7 @@ pub mod message;
 pub mod monitor;
 pub mod parser;
 pub mod peer;
+pub mod proxy;
 pub mod settings;
 pub mod skeleton;
 pub mod tls;

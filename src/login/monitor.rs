@@ -3,7 +3,7 @@
 
 use std::ffi::{CString, OsString};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,13 +22,15 @@ use super::logline::{self, Field, Place};
 use super::message::{Answer, Attempt, Credentials, End, Request};
 use super::parser::{self, Parser, Prepare};
 use super::peer::last_words;
+use super::proxy::{self, Plan, Proxied, Reached, Surroundings};
 use super::settings::{Protocol, Settings};
 use super::tls;
+use crate::auth::account::AccountInfo;
 use crate::auth::client::{Client, Outcome};
 use crate::auth::sasl::cram;
 use crate::config::paths::Paths;
 use crate::sys::fd;
-use crate::sys::log::{Level, install_panic_hook, log};
+use crate::sys::log::{Level, install_panic_hook, log, reason};
 
 /// How long a peer may take to log in.
 const LOGIN_TIME: Duration = Duration::from_secs(60);
@@ -285,18 +287,64 @@ impl Monitor {
                 failure.log();
                 self.temporary(method, &user, &failure.to_string())
             }
-            Outcome::Accepted(account) => match check(&self.settings, *account) {
-                Ok(session) => {
-                    let origin = Origin {
-                        tag: attempt.tag.clone(),
-                        utf8: attempt.utf8,
-                    };
-                    self.become_session(&session, &origin, method, &user)
+            Outcome::Accepted(account) => self.accepted(attempt, *account, &user),
+        }
+    }
+
+    /// A right password: the session begins, here or at another server.
+    fn accepted(&mut self, attempt: &Attempt, account: AccountInfo, user: &[u8]) -> Next {
+        let method = attempt.method.as_deref();
+        let origin = Origin {
+            tag: attempt.tag.clone(),
+            utf8: attempt.utf8,
+        };
+        match proxy::plan(&self.settings, &account, &attempt.credentials) {
+            Plan::Local => {}
+            Plan::Refused => return self.reject(method, user),
+            Plan::Remote(proxied) => match self.reach(&proxied, &origin) {
+                Ok(Reached::Server(server)) => {
+                    self.parser.end();
+                    let error = self.relay(&proxied, &origin, &server);
+                    return self.too_late(method, user, &error.to_string());
                 }
-                Err(Refused::Account) => self.reject(method, &user),
-                Err(Refused::Proxied) => self.temporary(method, &user, "no proxy"),
+                Ok(Reached::Local) => {}
+                Ok(Reached::Refused) => return self.reject(method, user),
+                Ok(Reached::Unreachable) => {
+                    return self.temporary(method, user, "no mail server of the account answers");
+                }
+                // The next round of the loop sees the signal.
+                Ok(Reached::Interrupted) => return Next::Nothing,
+                Err(error) => return self.temporary(method, user, &reason(&error)),
             },
         }
+        match check(account) {
+            Ok(session) => self.become_session(&session, &origin, method, user),
+            Err(Refused) => self.reject(method, user),
+        }
+    }
+
+    fn reach(&self, proxied: &Proxied, origin: &Origin) -> io::Result<Reached> {
+        let around = Surroundings {
+            paths: &self.paths,
+            environment: &self.environment,
+            settings: &self.settings,
+            signals: &self.signals,
+            deadline: self.deadline,
+        };
+        proxy::reach(around, proxied, origin)
+    }
+
+    /// Passes the rest of the session on. Returns only if that cannot begin; the parser must be gone.
+    fn relay(&self, proxied: &Proxied, origin: &Origin, server: &OwnedFd) -> io::Error {
+        let session = proxy::session::Session {
+            settings: &self.settings,
+            foreign: self.settings.proxy_foreign,
+            address: &proxied.address,
+            protocol: self.environment.text("PROTOCOL"),
+            tag: &origin.tag,
+        };
+        let Err(error) = session.run(&self.paths, &self.signals, server);
+        error
     }
 
     /// Logs a failure at once and answers when the delay has passed. The slot in couriertcpd's table stays taken
@@ -335,8 +383,12 @@ impl Monitor {
         self.parser.end();
         let error = session.start(&self.settings, &self.environment, &self.server, origin);
         error.log(session.address());
-        // Logs the failure; the answer goes to the peer itself, since the parser is gone.
-        self.temporary(method, user, &error.reason());
+        self.too_late(method, user, &error.reason())
+    }
+
+    /// Logs a failure when the parser is gone already; the answer goes to the peer itself.
+    fn too_late(&self, method: Option<&[u8]>, user: &[u8], reason: &str) -> Next {
+        self.temporary(method, user, reason);
         last_words(fd::stdout(), &self.settings.protocol.temporary());
         Next::Exit(ExitCode::FAILURE)
     }

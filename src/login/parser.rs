@@ -246,8 +246,11 @@ impl Parser {
     }
 }
 
-/// Gives up everything that conversation does not need.
-fn confine(paths: &Paths, channel: &OwnedFd) -> io::Result<()> {
+/// Gives up everything that conversation does not need, descriptors above `channel` among it.
+///
+/// # Errors
+/// Descriptors cannot be closed, or privileges not be given up.
+pub(super) fn confine(paths: &Paths, channel: &OwnedFd) -> io::Result<()> {
     let first_unused = channel.as_raw_fd().unsigned_abs().saturating_add(1);
     fd::close_from(first_unused)?;
     if nix::unistd::geteuid().is_root() {
@@ -268,7 +271,7 @@ fn confine(paths: &Paths, channel: &OwnedFd) -> io::Result<()> {
 
 /// The mail user. authdaemond's directory belongs to it, which one call tells; the system's user database takes a
 /// dozen and may ask the network, so it is for directories that were set up differently.
-fn mail_user(paths: &Paths) -> Identity {
+pub(super) fn mail_user(paths: &Paths) -> Identity {
     if let Ok(directory) = std::fs::metadata(&paths.authdaemonvar) {
         if directory.uid() != 0 && directory.gid() != 0 {
             return Identity {

@@ -84,6 +84,11 @@ impl<'a> Peer<'a> {
         self.deadline
     }
 
+    /// Changes how long waits may take from now on.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// Adds to what is sent before the next wait.
     pub fn say(&mut self, text: &[u8]) {
         self.unsent.extend_from_slice(text);

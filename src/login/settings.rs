@@ -98,6 +98,10 @@ pub struct Settings {
     pub proxy: bool,
     /// The name under which this host appears in `mailhost`.
     pub proxy_hostname: Vec<u8>,
+    /// IMAP: clients are shown the capabilities of the server that serves them, which is of another make.
+    pub proxy_foreign: bool,
+    /// The connections to those servers are encrypted.
+    pub proxy_tls: bool,
     /// AUTH_MKHOMEDIR_SKEL.
     pub skeleton: Option<PathBuf>,
     /// DEBUG_LOGIN: 1 logs commands and names, 2 passwords too.
@@ -126,6 +130,8 @@ impl Settings {
             external: external(tls, environment),
             proxy: number("PROXY"),
             proxy_hostname: environment.text("PROXY_HOSTNAME").to_vec(),
+            proxy_foreign: protocol == Protocol::Imap && number("PROXY_FOREIGN"),
+            proxy_tls: number("PROXY_TLS"),
             skeleton: (!skeleton.is_empty()).then(|| path(skeleton)),
             debug: environment.number("DEBUG_LOGIN"),
         }

@@ -83,6 +83,23 @@ pub fn close_from(first: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes every descriptor from 3 up but `kept`; for a forked child that lives on with that one alone and ends by
+/// [`exit_now`](super::process::exit_now).
+///
+/// # Errors
+/// Those of close_range(2).
+pub fn close_all_but(kept: BorrowedFd<'_>) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let kept = kept.as_raw_fd().unsigned_abs();
+    if kept > 3 {
+        // SAFETY: the caller holds no other descriptor that it will use or drop.
+        let result =
+            unsafe { libc::syscall(libc::SYS_close_range, 3_u32, kept.saturating_sub(1), 0) };
+        Errno::result(result)?;
+    }
+    close_from(kept.saturating_add(1).max(3))
+}
+
 /// Waits until `fd` is ready for `events` or `deadline` has passed; false on time-out. Goes on after signals.
 ///
 /// # Errors

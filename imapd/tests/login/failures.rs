@@ -242,23 +242,3 @@ fn without_root_only_ones_own_account_runs() {
     login.ask("a LOGIN al secret", "a NO Login failed.");
     assert!(login.log().contains("WARN: al: not started as root"));
 }
-
-#[test]
-fn a_proxied_account_is_refused_as_long_as_there_is_no_proxy() {
-    let mut rig = Rig::without_daemon();
-    let account = rig.account("al", "OPTIONS=mailhost=elsewhere.example\n");
-    rig.serve(move |_| Some(account.clone()));
-    rig.set("IMAP_PROXY", "1");
-    let mut login = rig.start();
-    login.greeting();
-    login.ask(
-        "a LOGIN al x",
-        "* BYE Temporary problem, please try again later",
-    );
-    assert!(
-        login
-            .finish()
-            .1
-            .contains("ERR: al: served by elsewhere.example")
-    );
-}

@@ -176,6 +176,7 @@ impl Rig {
             reader: BufReader::new(client.try_clone().unwrap()),
             client,
             log,
+            rig: None,
         }
     }
 }
@@ -241,9 +242,15 @@ pub(crate) struct Login {
     pub(crate) client: UnixStream,
     reader: BufReader<UnixStream>,
     log: PathBuf,
+    rig: Option<Rig>,
 }
 
 impl Login {
+    /// Keeps its files as long as this.
+    pub(crate) fn keep(&mut self, rig: Rig) {
+        self.rig = Some(rig);
+    }
+
     pub(crate) fn send(&mut self, text: impl AsRef<[u8]>) {
         self.client.write_all(text.as_ref()).unwrap();
     }
