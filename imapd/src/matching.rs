@@ -3,6 +3,8 @@
 //! All texts of one command are looked for in a single pass over a message, which is decoded piece by piece: memory
 //! does not grow with the message.
 
+mod automaton;
+
 use std::io;
 
 use courier::mime::decode;
@@ -13,7 +15,10 @@ use courier::text::{charset, html, rfc2047};
 use memchr::memmem::Finder;
 
 use crate::content::Content;
+use automaton::{Automaton, State, Visited};
 
+/// Texts up to this many are looked for one by one, which is faster then.
+const FEW: usize = 8;
 /// Folded text gathered before it is searched.
 const WINDOW: usize = 32 * 1024;
 /// Bytes of one header that are searched.
@@ -43,6 +48,27 @@ impl Needle {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.needle().is_empty()
+    }
+}
+
+/// All texts that a command looks for in whole headers and bodies.
+#[derive(Debug, Clone)]
+pub struct Needles {
+    list: Vec<Needle>,
+    /// For many.
+    automaton: Option<Automaton>,
+}
+
+impl Needles {
+    /// They are named by their places from here on.
+    #[must_use]
+    pub fn new(list: Vec<Needle>) -> Self {
+        let texts: Vec<&[u8]> = list.iter().map(|needle| needle.0.needle()).collect();
+        let automaton = (texts.len() > FEW).then(|| Automaton::new(&texts));
+        Self {
+            automaton: automaton.flatten(),
+            list,
+        }
     }
 }
 
@@ -77,29 +103,38 @@ pub fn in_field(header: &[u8], name: &[u8], needle: &Needle) -> bool {
 
 /// Which of the texts are in a header, as `TEXT` searches it.
 #[must_use]
-pub fn in_header(header: &[u8], needles: &[Needle]) -> Vec<bool> {
+pub fn in_header(header: &[u8], needles: &Needles) -> Vec<bool> {
     let mut search = Search::new(needles);
     search.header(header);
     search.found
 }
 
 /// Which of the texts are in a message's body, as `BODY` searches it: the texts of all parts, and the headers of parts
-/// and embedded messages.
+/// and embedded messages. `go_on` is told of the octets that have been looked at, again and again; once it says no, the
+/// result is that so far.
 ///
 /// # Errors
 /// The message cannot be read.
-pub fn in_body(content: &mut Content, needles: &[Needle]) -> io::Result<Vec<bool>> {
+pub fn in_body(
+    content: &mut Content,
+    needles: &Needles,
+    mut go_on: impl FnMut(usize) -> bool,
+) -> io::Result<Vec<bool>> {
     let mut search = Search::new(needles);
     let mut index = 0;
-    while !search.is_done() {
+    let mut wanted = true;
+    while wanted && !search.is_done() {
         // The tree is borrowed anew each time, as reading needs the content.
         match next_piece(content.tree()?, &mut index) {
             None => break,
             Some((piece, None)) => {
                 let header = read_header(content, piece)?;
                 search.header(&header);
+                wanted = go_on(header.len());
             }
-            Some((piece, Some(text))) => search.body(content, piece, &text)?,
+            Some((piece, Some(text))) => {
+                wanted = search.body(content, piece, &text, &mut go_on)?;
+            }
         }
     }
     Ok(search.found)
@@ -152,8 +187,9 @@ fn text_part(tree: &Tree, part: &Part) -> Option<TextPart> {
 
 /// A search in progress.
 struct Search<'a> {
-    needles: &'a [Needle],
+    needles: &'a Needles,
     found: Vec<bool>,
+    visited: Visited,
     missing: usize,
     /// Length of the longest needle.
     longest: usize,
@@ -167,18 +203,23 @@ struct Search<'a> {
 struct Stream {
     folder: Folder,
     folded: String,
+    /// What may be the start of a match, and more; not used with an automaton.
     window: Vec<u8>,
+    state: State,
 }
 
 impl<'a> Search<'a> {
-    fn new(needles: &'a [Needle]) -> Self {
+    fn new(needles: &'a Needles) -> Self {
         // The empty text is everywhere, also where there is no text.
-        let found: Vec<bool> = needles.iter().map(Needle::is_empty).collect();
+        let found: Vec<bool> = needles.list.iter().map(Needle::is_empty).collect();
+        let automaton = needles.automaton.as_ref();
         Self {
             needles,
             missing: found.iter().filter(|found| !**found).count(),
             found,
+            visited: automaton.map(Automaton::visited).unwrap_or_default(),
             longest: needles
+                .list
                 .iter()
                 .map(|needle| needle.0.needle().len())
                 .max()
@@ -213,15 +254,22 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Searches a text part.
-    fn body(&mut self, content: &mut Content, piece: Piece, part: &TextPart) -> io::Result<()> {
+    /// Searches a text part. False if `go_on` has said no.
+    fn body(
+        &mut self,
+        content: &mut Content,
+        piece: Piece,
+        part: &TextPart,
+        go_on: &mut impl FnMut(usize) -> bool,
+    ) -> io::Result<bool> {
         let mut transfer = decode::Decoder::new(&part.encoding);
         // Unlabelled text and unknown character sets are taken for ASCII, or UTF-8 where they are that.
         let Some(mut converter) =
             charset::Decoder::new(&part.charset).or_else(|| charset::Decoder::new(b"us-ascii"))
         else {
-            return Ok(());
+            return Ok(true);
         };
+        let mut wanted = true;
         let (mut decoded, mut text) = (Vec::new(), String::new());
         let mut shown = String::new();
         let mut filter = part.is_html.then(html::Filter::default);
@@ -236,7 +284,8 @@ impl<'a> Search<'a> {
                 filter.push(&text, &mut shown);
                 self.shown(&shown);
             }
-            !self.is_done()
+            wanted = go_on(bytes.len());
+            wanted && !self.is_done()
         })?;
         decoded.clear();
         text.clear();
@@ -250,7 +299,7 @@ impl<'a> Search<'a> {
             self.shown(&shown);
         }
         self.end();
-        Ok(())
+        Ok(wanted)
     }
 
     /// Takes a piece of a text.
@@ -269,6 +318,21 @@ impl<'a> Search<'a> {
 
     fn take(&mut self, stream: &mut Stream, text: &str) {
         stream.folder.push(text, &mut stream.folded);
+        if let Some(automaton) = &self.needles.automaton {
+            stream.state = automaton.look(
+                stream.state,
+                stream.folded.as_bytes(),
+                &mut self.visited,
+                |number| {
+                    if let Some(found @ false) = self.found.get_mut(number) {
+                        *found = true;
+                        self.missing -= 1;
+                    }
+                },
+            );
+            stream.folded.clear();
+            return;
+        }
         stream.window.extend_from_slice(stream.folded.as_bytes());
         stream.folded.clear();
         if stream.window.len() >= WINDOW.max(self.longest * 2) {
@@ -297,7 +361,7 @@ impl<'a> Search<'a> {
         if window.is_empty() {
             return;
         }
-        for (needle, found) in self.needles.iter().zip(&mut self.found) {
+        for (needle, found) in self.needles.list.iter().zip(&mut self.found) {
             if !*found && needle.0.find(window).is_some() {
                 *found = true;
                 self.missing -= 1;
@@ -308,19 +372,50 @@ impl<'a> Search<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Needle, in_field, own_header};
+    use super::{FEW, Needle, Needles, in_field, own_header};
     use crate::content::tests::content;
 
     fn needle(text: &str) -> Needle {
         Needle::new(None, text.as_bytes())
     }
 
+    /// Alone, and among as many that the automaton is used.
+    fn both_ways(text: &str, look: impl Fn(&Needles) -> Vec<bool>) -> bool {
+        let alone = look(&Needles::new(vec![needle(text)]))[0];
+        let mut many = vec![needle(text); FEW + 1];
+        many[1] = needle("nowhere to be found");
+        many[2] = needle("");
+        let many = Needles::new(many);
+        assert!(many.automaton.is_some());
+        let mut expected = vec![alone; FEW + 1];
+        (expected[1], expected[2]) = (false, true);
+        assert_eq!(look(&many), expected, "{text}");
+        alone
+    }
+
     fn in_body(message: &[u8], text: &str) -> bool {
-        super::in_body(&mut content(message), &[needle(text)]).unwrap()[0]
+        both_ways(text, |needles| {
+            super::in_body(&mut content(message), needles, |_| true).unwrap()
+        })
     }
 
     fn in_header(message: &[u8], text: &str) -> bool {
-        super::in_header(&own_header(&mut content(message)).unwrap(), &[needle(text)])[0]
+        let header = own_header(&mut content(message)).unwrap();
+        both_ways(text, |needles| super::in_header(&header, needles))
+    }
+
+    #[test]
+    fn a_search_that_nobody_wants_any_more_ends() {
+        let mut message = b"Subject: x\n\n".to_vec();
+        message.resize(10_000_000, b'z');
+        let mut octets = 0;
+        let needles = Needles::new(vec![needle("not there")]);
+        super::in_body(&mut content(&message), &needles, |more| {
+            octets += more;
+            octets < 1_000_000
+        })
+        .unwrap();
+        assert!((1_000_000..2_000_000).contains(&octets), "{octets}");
     }
 
     const MESSAGE: &[u8] = b"MIME-Version: 1.0

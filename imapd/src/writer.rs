@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use courier::sys::fd;
 use nix::errno::Errno;
-use nix::poll::PollFlags;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use crate::trace::Trace;
 
@@ -190,6 +190,23 @@ impl Writer {
     /// [`Disconnected`].
     pub fn check(&self) -> Result<(), Disconnected> {
         if self.gone { Err(Disconnected) } else { Ok(()) }
+    }
+
+    /// As [`Self::check`], after asking whether anybody is left to read. A client that is merely silent is there.
+    ///
+    /// # Errors
+    /// [`Disconnected`].
+    pub fn look(&mut self) -> Result<(), Disconnected> {
+        if matches!(self.to, Sink::Standard) && !self.gone {
+            let mut fds = [PollFd::new(fd::stdout(), PollFlags::empty())];
+            if matches!(nix::poll::poll(&mut fds, PollTimeout::ZERO), Ok(1..)) {
+                let [fd] = fds;
+                self.gone = fd.revents().is_some_and(|events| {
+                    events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP)
+                });
+            }
+        }
+        self.check()
     }
 
     /// Writes out what has been gathered.

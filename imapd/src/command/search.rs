@@ -4,8 +4,9 @@
 //! the text. A message is opened only if a key needs it, and its text is read once for all keys of the command.
 
 mod cached;
+mod watch;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use courier::maildir::{Error, ErrorKind, Flags, Folder, Memory, Message, Snapshot};
 use courier::mime::header::Known;
@@ -18,17 +19,12 @@ use crate::attempt;
 use crate::content::Content;
 use crate::grammar::search::{DateRelation, Search, SearchField, SearchFlag, SearchKey};
 use crate::grammar::sequence::Ranges;
-use crate::matching::{self, Needle};
+use crate::matching::{self, Needle, Needles};
 use crate::recall;
 use crate::reply::{Code, Reply};
 use crate::session::{End, Executed, Session};
 use crate::state::Selected;
-
-/// Silence after which a client is told that the search goes on.
-const PROGRESS: Duration = Duration::from_secs(10);
-
-/// How often a long search looks for signals.
-const LOOK: Duration = Duration::from_millis(200);
+use watch::{Clock, Watch};
 
 /// A search key made ready: sets resolved, texts folded, dates as days since 1970.
 enum Test {
@@ -60,11 +56,12 @@ enum Test {
 struct Program {
     test: Test,
     /// What BODY and TEXT keys look for.
-    needles: Vec<Needle>,
+    needles: Needles,
 }
 
 /// A message under test; what has been read of it.
 pub(super) struct Candidate<'a> {
+    watch: Watch<'a>,
     folder: &'a Folder,
     view: &'a mut Snapshot,
     memory: &'a mut Memory,
@@ -85,6 +82,8 @@ struct Opened {
 
 /// The message cannot be judged.
 pub(super) enum Skip {
+    /// Nor any other.
+    Ended(End),
     /// Another session removed it.
     Gone,
     Store(Error),
@@ -98,6 +97,12 @@ impl From<Error> for Skip {
         } else {
             Self::Store(error)
         }
+    }
+}
+
+impl From<End> for Skip {
+    fn from(end: End) -> Self {
+        Self::Ended(end)
     }
 }
 
@@ -170,13 +175,20 @@ pub(super) fn pass(
     };
     let program = Program::new(charset, key, selected);
     let mut index = 0;
-    let mut last_word = Instant::now();
-    let mut last_look = last_word;
+    let mut clock = Clock::start();
     while let Some(selected) = session.selected.as_mut() {
         let Some(&message) = selected.view.get(index) else {
             break;
         };
         let mut candidate = Candidate {
+            watch: Watch {
+                clock: &mut clock,
+                input: &mut session.input,
+                out: &mut session.out,
+                tag: &session.tag,
+                done: index,
+                total: selected.view.len(),
+            },
             folder: &selected.folder,
             view: &mut selected.view,
             memory: &mut selected.memory,
@@ -194,8 +206,12 @@ pub(super) fn pass(
         };
         // The clock is not asked for each of those that cost next to nothing.
         let look = candidate.opened.is_some() || index % 64 == 0;
+        if look {
+            candidate.watch.look()?;
+        }
         match tried {
             Ok(()) | Err(Skip::Gone) => {}
+            Err(Skip::Ended(end)) => return Err(end),
             Err(Skip::Store(error)) => {
                 pass.unreadable = true;
                 session.log_error(&error);
@@ -214,19 +230,6 @@ pub(super) fn pass(
             pass.changed.push(index);
         }
         index += 1;
-        if !look {
-            continue;
-        }
-        if last_look.elapsed() >= LOOK {
-            last_look = Instant::now();
-            if session.input.signalled() {
-                return Err(End::Signalled);
-            }
-        }
-        if last_word.elapsed() >= PROGRESS {
-            last_word = Instant::now();
-            put_progress(session, index)?;
-        }
     }
     if let Some(selected) = session.selected.as_mut() {
         selected.memory.end();
@@ -258,22 +261,6 @@ impl Pass {
     }
 }
 
-/// `* OK [INPROGRESS ("tag" 20 100)] …` (RFC 9585): the client sees that something happens, and we see a client that
-/// is gone.
-fn put_progress(session: &mut Session, done: usize) -> Result<(), End> {
-    let total = session
-        .selected
-        .as_ref()
-        .map_or(0, |selected| selected.view.len());
-    session.out.put(b"* OK [INPROGRESS (");
-    session.out.string(&session.tag, false);
-    session
-        .out
-        .text(format_args!(" {done} {total})] Searching\r\n"));
-    session.out.flush()?;
-    Ok(())
-}
-
 fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)
 }
@@ -293,7 +280,7 @@ impl Program {
         let test = compiler.test(key);
         Self {
             test,
-            needles: compiler.needles,
+            needles: Needles::new(compiler.needles),
         }
     }
 }
@@ -392,7 +379,7 @@ impl Test {
 }
 
 impl Candidate<'_> {
-    fn matches(&mut self, test: &Test, needles: &[Needle]) -> Result<bool, Skip> {
+    fn matches(&mut self, test: &Test, needles: &Needles) -> Result<bool, Skip> {
         Ok(match test {
             Test::All => true,
             Test::And(tests) => {
@@ -473,10 +460,14 @@ impl Candidate<'_> {
     }
 
     fn is_in_field(&mut self, name: &[u8], needle: &Needle) -> Result<bool, Skip> {
-        if recall::is_remembered(name) {
-            return self.with_remembered(|header| matching::in_field(header, name, needle));
-        }
-        Ok(matching::in_field(self.header()?, name, needle))
+        let (found, octets) = if recall::is_remembered(name) {
+            self.with_remembered(|header| (matching::in_field(header, name, needle), header.len()))?
+        } else {
+            let header = self.header()?;
+            (matching::in_field(header, name, needle), header.len())
+        };
+        self.watch.searched(octets)?;
+        Ok(found)
     }
 
     fn header(&mut self) -> Result<&[u8], Skip> {
@@ -487,7 +478,7 @@ impl Candidate<'_> {
         Ok(self.header.insert(header))
     }
 
-    fn is_in_header(&mut self, needles: &[Needle], needle: usize) -> Result<bool, Skip> {
+    fn is_in_header(&mut self, needles: &Needles, needle: usize) -> Result<bool, Skip> {
         let found = match self.in_header.take() {
             Some(found) => found,
             None => matching::in_header(self.header()?, needles),
@@ -500,10 +491,10 @@ impl Candidate<'_> {
             .unwrap_or(false))
     }
 
-    fn is_in_body(&mut self, needles: &[Needle], needle: usize) -> Result<bool, Skip> {
+    fn is_in_body(&mut self, needles: &Needles, needle: usize) -> Result<bool, Skip> {
         let found = match self.in_body.take() {
             Some(found) => found,
-            None => matching::in_body(self.content()?, needles)?,
+            None => self.look_in_body(needles)?,
         };
         Ok(self
             .in_body
@@ -511,6 +502,20 @@ impl Candidate<'_> {
             .get(needle)
             .copied()
             .unwrap_or(false))
+    }
+
+    fn look_in_body(&mut self, needles: &Needles) -> Result<Vec<bool>, Skip> {
+        self.open()?;
+        let (Some(opened), watch) = (&mut self.opened, &mut self.watch) else {
+            return Ok(Vec::new());
+        };
+        let mut ended = Ok(());
+        let found = matching::in_body(&mut opened.content, needles, |octets| {
+            ended = watch.searched(octets);
+            ended.is_ok()
+        })?;
+        ended?;
+        Ok(found)
     }
 
     /// Whether RFC822.SIZE is above a size.

@@ -1,6 +1,15 @@
 //! A message of 50 MB: fetched, measured, decoded and searched in flat memory.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::client::{Home, Session};
 use crate::fetch::home;
@@ -73,4 +82,71 @@ fn searching_a_large_message_takes_little_memory() {
         &[("SEARCH BODY \"not there\" NOT TEXT \"nowhere either\"", 10)],
     );
     assert!(grown < ALLOWED, "{grown} kB");
+}
+
+#[test]
+fn many_texts_cost_a_large_message_one_pass() {
+    let message = message();
+    let home = home(&[("S", &message)]);
+    let mut keys = String::new();
+    for number in 0..240 {
+        write!(keys, " NOT BODY \"fox jumps over {number}\"").unwrap();
+        // Met again and again, and nearly.
+        write!(keys, " NOT TEXT \"xxxxxxxxxx{number}\"").unwrap();
+    }
+    let command = format!("SEARCH{keys}");
+    let grown = grown(&home, &[(&command, 10)]);
+    assert!(grown < ALLOWED, "{grown} kB");
+}
+
+/// Processor time that a process has used, in hundredths of a second.
+fn worked(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, behind_name) = stat.rsplit_once(')').unwrap();
+    let user = behind_name.split_whitespace().nth(11).unwrap();
+    user.parse().unwrap()
+}
+
+/// Hundreds of keys, each of which reads a header of megabytes: minutes, if nobody interrupts it.
+#[test]
+fn a_long_search_ends_with_its_client_and_by_signal() {
+    let message = "X-1: a b\n".repeat(430_000);
+    let home = home(&[("S", message.as_bytes())]);
+    let keys = " NOT HEADER X-1 \"not there\"".repeat(480);
+    for signal in [false, true] {
+        let (client, server) = UnixStream::pair().unwrap();
+        let mut child = home
+            .command()
+            .stdin(OwnedFd::from(server.try_clone().unwrap()))
+            .stdout(OwnedFd::from(server))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        write!(&client, "a SELECT INBOX\r\nb SEARCH{keys}\r\n").unwrap();
+        let end = Instant::now() + Duration::from_secs(8);
+        while worked(child.id()) < 50 {
+            assert!(Instant::now() < end, "it does not begin");
+            assert!(child.try_wait().unwrap().is_none(), "it has ended");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let word = if signal {
+            let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+            kill(pid, Signal::SIGTERM).unwrap();
+            "NOTICE: Disconnected during shutdown by signal"
+        } else {
+            drop(client);
+            "INFO: DISCONNECTED"
+        };
+        let end = Instant::now() + Duration::from_secs(8);
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > end {
+                child.kill().unwrap();
+                panic!("it goes on");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let output = child.wait_with_output().unwrap();
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(log.contains(word), "{log}");
+    }
 }
