@@ -188,9 +188,9 @@ UNITS = courier-authdaemond courier-imap courier-imapd courier-imapd-ssl courier
 	courier-socket@ courier-imap-mkdhparams
 SOCKETS = $(foreach service,imapd imapd-ssl pop3d pop3d-ssl,courier-socket-$(service).socket)
 SETTINGS = imapd imapd-ssl pop3d pop3d-ssl
-AUTHLIB_PROGRAMS = authdaemond authsqlite
+AUTHLIB_PROGRAMS = authdaemond authmysql authpgsql authsqlite
 # Settings of single modules: merged where the module is in use, for a file of that name is what turns it on.
-AUTHLIB_SETTINGS = authsqliterc
+AUTHLIB_SETTINGS = authmysqlrc authpgsqlrc authsqliterc
 authlibdir = $(libexecdir)/courier-authlib
 authlibetc = $(dir $(authdaemonrc))
 
@@ -250,6 +250,7 @@ install: $(BUILT)/.built
 		$(INSTALL) -m 644 "$$page" "$(D)$(mandir)/man$${page##*.}"; done
 	for name in imapd-ssl.rc pop3d.rc pop3d-ssl.rc; do ln -sf imapd.rc.8 "$(D)$(mandir)/man8/$$name.8" || exit 1; done
 	for name in imapd-ssl pop3d pop3d-ssl; do ln -sf imapd.5 "$(D)$(mandir)/man5/$$name.5" || exit 1; done
+	for name in authpgsqlrc authsqliterc; do ln -sf authmysqlrc.5 "$(D)$(mandir)/man5/$$name.5" || exit 1; done
 	ln -sf mkimapdcert.8 '$(D)$(mandir)/man8/mkpop3dcert.8'
 # Who can enter this directory can ask for every password hash: the mail user alone, besides root.
 	$(INSTALL) -d -m 750 '$(D)$(authdaemonvar)'
@@ -282,7 +283,7 @@ uninstall:
 	@for page in $(source)/man/*.[158]; do \
 		rm -f "$(D)$(mandir)/man$${page##*.}/$${page##*/}"; done
 	rm -f $(foreach page,man8/imapd-ssl.rc.8 man8/pop3d.rc.8 man8/pop3d-ssl.rc.8 man8/mkpop3dcert.8 \
-		man5/imapd-ssl.5 man5/pop3d.5 man5/pop3d-ssl.5,'$(D)$(mandir)/$(page)')
+		man5/authpgsqlrc.5 man5/authsqliterc.5 man5/imapd-ssl.5 man5/pop3d.5 man5/pop3d-ssl.5,'$(D)$(mandir)/$(page)')
 	@for directory in '$(D)$(authlibdir)' '$(D)$(libexecdir)' '$(D)$(sbindir)' '$(D)$(bindir)' \
 		'$(D)$(sysconfdir)/imapaccess' '$(D)$(sysconfdir)/shared' '$(D)$(sysconfdir)/shared.tmp' '$(D)$(datadir)/systemd' '$(D)$(datadir)' \
 		'$(D)$(mandir)/man1' '$(D)$(mandir)/man5' '$(D)$(mandir)/man8' '$(D)$(mandir)'; do \

@@ -7,7 +7,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # One line for each thing:  test | Debian and Ubuntu package | Fedora package | what for
-# The tests are "cmd NAME" (in PATH or an sbin directory), "file PATH" and "perl FILE" (where packages put modules).
+# The tests are "cmd NAME" (in PATH or an sbin directory), "file PATH", "server NAME" (where daemons lie) and "perl
+# FILE" (where packages put modules).
 needs='
 cmd gcc                             | gcc              | gcc              | links the programs
 cmd make                            | make             | make             | this
@@ -17,6 +18,8 @@ file /usr/include/crypt.h           | libcrypt-dev     | libxcrypt-devel  | pass
 file /usr/include/security/pam_appl.h | libpam0g-dev    | pam-devel        | system accounts of authdaemond
 file /usr/include/sqlite3.h           | libsqlite3-dev   | sqlite-devel     | accounts in SQLite files
 file /usr/include/openssl/ssl.h       | libssl-dev       | openssl-devel    | the TLS service
+server mariadbd                     | mariadb-server   | mariadb-server   | tests accounts in MySQL databases
+server postgres                     | postgresql       | postgresql-server | tests accounts in PostgreSQL databases
 cmd openssl                         | openssl          | openssl          | mkimapdcert
 cmd mandoc                          | mandoc           | mandoc           | lints the manual pages
 cmd readelf                         | binutils         | binutils         | tests what each program links
@@ -44,6 +47,12 @@ present() {
             command -v "$2" >/dev/null 2>&1 || [ -x "/usr/sbin/$2" ] || [ -x "/sbin/$2" ]
             ;;
         file) [ -e "$2" ] ;;
+        server)
+            for candidate in "/usr/sbin/$2" "/usr/bin/$2" "/usr/libexec/$2" /usr/lib/postgresql/*/bin/"$2"; do
+                [ ! -x "$candidate" ] || return 0
+            done
+            return 1
+            ;;
         perl) [ -e "/usr/share/perl5/$2" ] || [ -e "/usr/share/perl5/vendor_perl/$2" ] ;;
     esac
 }

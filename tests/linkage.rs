@@ -29,7 +29,9 @@ const MORE: &[(&str, &[&str])] = &[
     ("makeuserdb", &["libgdbm"]),
     // userdb on GDBM, crypt(3) hashes, system accounts.
     ("authdaemond", &["libgdbm", "libcrypt", "libpam"]),
-    // Asks SQLite, on behalf of authdaemond.
+    // Ask databases on behalf of authdaemond.
+    ("authmysql", &["libssl", "libcrypto", "libm"]),
+    ("authpgsql", &["libssl", "libcrypto"]),
     ("authsqlite", &["libsqlite3"]),
     // The TLS service, and the only user of OpenSSL.
     ("couriertlsd", &["libssl", "libcrypto"]),

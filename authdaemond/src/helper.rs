@@ -5,7 +5,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use courier::sys::fd::stdin;
 use courier::sys::log::{Level, install_panic_hook, log, reason};
@@ -14,6 +14,9 @@ use crate::wire::{Decoded, Field, Frame, Kind};
 
 /// How long the worker may take to read an answer; it reads at once, or it is gone.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection that was of use so recently is not asked whether it still is.
+const UNDOUBTED: Duration = Duration::from_secs(60);
 
 /// Why a request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +68,20 @@ impl Settings {
 
 /// Where the rows of an answer go.
 #[derive(Debug)]
-pub struct Rows<'a>(&'a UnixStream);
+pub struct Rows<'a> {
+    socket: &'a UnixStream,
+    /// Whether the worker has got any.
+    begun: bool,
+}
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
+    fn new(socket: &'a UnixStream) -> Self {
+        Self {
+            socket,
+            begun: false,
+        }
+    }
+
     /// Sends one row.
     ///
     /// # Errors
@@ -77,7 +91,8 @@ impl Rows<'_> {
             kind: Kind::Row,
             fields,
         };
-        send(self.0, &frame).map_err(|error| Problem::Unavailable(reason(&error)))
+        self.begun = true;
+        send(self.socket, &frame).map_err(|error| Problem::Unavailable(reason(&error)))
     }
 }
 
@@ -88,6 +103,55 @@ pub trait Backend {
     /// # Errors
     /// [`Problem`].
     fn answer(&mut self, request: &Frame, rows: &mut Rows<'_>) -> Result<u64, Problem>;
+}
+
+/// A connection that stays open from one request to the next.
+#[derive(Debug)]
+pub struct Kept<C> {
+    /// The connection, and when it was last of use.
+    open: Option<(C, Instant)>,
+}
+
+impl<C> Default for Kept<C> {
+    fn default() -> Self {
+        Self { open: None }
+    }
+}
+
+impl<C> Kept<C> {
+    /// Does `work` with the connection. It is made if there is none, asked with `alive` if it was not used for a
+    /// while, and made once more if it turns out to be broken, unless rows were sent already.
+    ///
+    /// # Errors
+    /// Those of the last try.
+    pub fn with(
+        &mut self,
+        rows: &mut Rows<'_>,
+        connect: impl Fn() -> Result<C, Problem>,
+        alive: impl FnOnce(&mut C) -> bool,
+        mut work: impl FnMut(&mut C, &mut Rows<'_>) -> Result<u64, Problem>,
+    ) -> Result<u64, Problem> {
+        if let Some((mut connection, used)) = self.open.take() {
+            if used.elapsed() < UNDOUBTED || alive(&mut connection) {
+                match work(&mut connection, rows) {
+                    Err(Problem::Unavailable(why)) if rows.begun => {
+                        return Err(Problem::Unavailable(why));
+                    }
+                    Err(Problem::Unavailable(_)) => {}
+                    answer => {
+                        self.open = Some((connection, Instant::now()));
+                        return answer;
+                    }
+                }
+            }
+        }
+        let mut connection = connect()?;
+        let answer = work(&mut connection, rows);
+        if !matches!(answer, Err(Problem::Unavailable(_))) {
+            self.open = Some((connection, Instant::now()));
+        }
+        answer
+    }
 }
 
 /// A helper's life. `open` makes the back end from the settings; it connects when it is first asked something.
@@ -126,7 +190,7 @@ fn serve<B: Backend>(
     let mut backend = open(&Settings::of(&first));
     while let Some(request) = receive(socket, &mut buffer)? {
         let answer = match &mut backend {
-            Ok(backend) => backend.answer(&request, &mut Rows(socket)),
+            Ok(backend) => backend.answer(&request, &mut Rows::new(socket)),
             Err(problem) => Err(problem.clone()),
         };
         let frame = match &answer {

@@ -13,6 +13,7 @@ pub mod helper;
 pub mod listen;
 pub mod module;
 pub mod password;
+pub mod pgsql;
 pub mod pool;
 pub mod protocol;
 pub mod rc;

@@ -107,8 +107,8 @@ pub enum Kind {
 /// Modules that count as installed when their configuration file is there.
 const CONFIGURED: [(&str, &str, Kind); 4] = [
     ("authldap", "authldaprc", Kind::Unbuilt("authldap")),
-    ("authmysql", "authmysqlrc", Kind::Unbuilt("authmysql")),
-    ("authpgsql", "authpgsqlrc", Kind::Unbuilt("authpgsql")),
+    ("authmysql", "authmysqlrc", Kind::Sql(Dialect::Mysql)),
+    ("authpgsql", "authpgsqlrc", Kind::Sql(Dialect::Pgsql)),
     ("authsqlite", "authsqliterc", Kind::Sql(Dialect::Sqlite)),
 ];
 

@@ -4,6 +4,7 @@
 //! The helper gets a socket as its standard input and nothing else: no other descriptor, an almost empty
 //! environment, and, when the daemon is root, another uid without supplementary groups.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -77,14 +78,19 @@ impl Helper {
         self.running.is_some()
     }
 
-    /// Starts it with these settings.
+    /// Starts it with these settings and, beside a path, nothing but this environment.
     ///
     /// # Errors
     /// [`Trouble::Unavailable`].
-    pub fn start(&mut self, settings: &Frame, run_as: Option<RunAs>) -> Result<(), Trouble> {
+    pub fn start(
+        &mut self,
+        settings: &Frame,
+        environment: &[(&str, OsString)],
+        run_as: Option<RunAs>,
+    ) -> Result<(), Trouble> {
         self.stop();
         let deadline = Instant::now() + PATIENCE;
-        let started = self.spawn(run_as).and_then(|running| {
+        let started = self.spawn(environment, run_as).and_then(|running| {
             running.send(settings, deadline)?;
             Ok(running)
         });
@@ -108,7 +114,11 @@ impl Helper {
         }
     }
 
-    fn spawn(&self, run_as: Option<RunAs>) -> io::Result<Running> {
+    fn spawn(
+        &self,
+        environment: &[(&str, OsString)],
+        run_as: Option<RunAs>,
+    ) -> io::Result<Running> {
         let (ours, theirs) = socket_pair()?;
         let mut command = Command::new(&self.program);
         command
@@ -117,11 +127,8 @@ impl Helper {
             .current_dir("/")
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null());
-        // What the LDAP library of the original took from authdaemonrc.
-        for (name, value) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"LDAP") {
-                command.env(name, value);
-            }
+        for (name, value) in environment {
+            command.env(name, value);
         }
         if let Some(run_as) = run_as {
             // std drops supplementary groups along with the uid.

@@ -105,7 +105,8 @@ impl Sql {
                 Dialect::Sqlite => owner(settings.connection.field(1), self.run_as),
                 Dialect::Mysql | Dialect::Pgsql => self.run_as,
             };
-            self.helper.start(&settings.connection, run_as)?;
+            self.helper
+                .start(&settings.connection, &settings.environment, run_as)?;
         }
         Ok((settings, &mut self.helper))
     }

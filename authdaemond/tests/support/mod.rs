@@ -6,6 +6,8 @@
     reason = "a test that cannot go on should say where"
 )]
 
+pub(crate) mod server;
+
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;

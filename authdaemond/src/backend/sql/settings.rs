@@ -1,6 +1,8 @@
 //! What authmysqlrc, authpgsqlrc and authsqliterc say, as statements (contract: auth-modules §9 to §11).
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt;
 
 use super::clause::{Clause, ClauseError, Dialect, Part, Piece, Variable};
 use crate::rcfile::RcFile;
@@ -11,6 +13,8 @@ use crate::wire::{Frame, Kind};
 pub struct Settings {
     /// Goes to the helper first.
     pub connection: Frame,
+    /// Goes into the environment of the helper.
+    pub environment: Vec<(&'static str, OsString)>,
     /// Appended to accounts without `@`; may be empty.
     pub default_domain: Vec<u8>,
     /// Finds one account.
@@ -141,6 +145,7 @@ impl Settings {
         };
         Ok(Self {
             connection: source.connection(),
+            environment: source.environment(),
             default_domain: file.get("DEFAULT_DOMAIN").unwrap_or_default().to_vec(),
             select_delivery: select.clone().unwrap_or_else(|| {
                 let columns = columns.as_ref();
@@ -195,6 +200,18 @@ impl Source<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The authorities that MySQL's client trusts: its TLS library takes them from these variables.
+    fn environment(&self) -> Vec<(&'static str, OsString)> {
+        if self.dialect != Dialect::Mysql {
+            return Vec::new();
+        }
+        let path = |name| self.get(name).unwrap_or(b"/dev/null").to_vec();
+        vec![
+            ("SSL_CERT_FILE", OsString::from_vec(path("SSL_CACERT"))),
+            ("SSL_CERT_DIR", OsString::from_vec(path("SSL_CAPATH"))),
+        ]
     }
 
     fn connection(&self) -> Frame {
