@@ -14,6 +14,7 @@ pub mod account;
 pub mod client;
 mod error;
 pub mod mail;
+pub mod pair;
 pub mod process;
 pub mod programs;
 pub mod script;

@@ -20,8 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Process {
     name: String,
     child: Child,
-    /// The mount namespace that Debian's programs run in, when it is not ours.
-    namespace: Option<PathBuf>,
+    /// The mount namespace that Debian's programs run in, when it is not ours. Held open: once it is gone its number
+    /// names another one, and the programs in that are not ours to kill.
+    namespace: Option<(PathBuf, File)>,
 }
 
 impl Process {
@@ -83,9 +84,12 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.namespace = namespace_of(self.id().as_raw()).filter(|namespace| {
-            namespace_of(Pid::this().as_raw()).is_some_and(|own| own != *namespace)
-        });
+        let held = File::open(namespace_path(self.id().as_raw())).ok();
+        self.namespace = namespace_of(self.id().as_raw())
+            .filter(|namespace| {
+                namespace_of(Pid::this().as_raw()).is_some_and(|own| own != *namespace)
+            })
+            .zip(held);
         Ok(())
     }
 
@@ -103,11 +107,12 @@ impl Process {
         }
         let _ = killpg(id, Signal::SIGKILL);
         let _ = self.child.wait();
-        if let Some(namespace) = self.namespace.take() {
-            for id in processes().filter(|&id| namespace_of(id).as_ref() == Some(&namespace)) {
+        if let Some((namespace, _held)) = &self.namespace {
+            for id in processes().filter(|&id| namespace_of(id).as_ref() == Some(namespace)) {
                 let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
             }
         }
+        self.namespace = None;
     }
 }
 
@@ -212,7 +217,11 @@ pub fn write_file(path: &Path, content: impl AsRef<[u8]>, mode: u32) -> Result<(
 }
 
 fn namespace_of(id: i32) -> Option<PathBuf> {
-    std::fs::read_link(format!("/proc/{id}/ns/mnt")).ok()
+    std::fs::read_link(namespace_path(id)).ok()
+}
+
+fn namespace_path(id: i32) -> String {
+    format!("/proc/{id}/ns/mnt")
 }
 
 fn parent_of(id: i32) -> Option<i32> {

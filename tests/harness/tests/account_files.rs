@@ -4,55 +4,31 @@
 //! Without `COURIER_INTEROP=1` nothing happens here, because Debian's packages have to be downloaded.
 
 use std::fs::File;
+use std::ops::Deref;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use harness::account::Account;
-use harness::client::Client;
-use harness::server::{PASSWORD, Server, Setup, Side};
+use harness::pair::{self, Pair};
+use harness::server::Side;
 use harness::{Error, mail, programs};
 
-/// Both servers on one account's maildir.
-struct Pair {
-    ours: Server,
-    theirs: Server,
-    account: Account,
+/// The pair, and the tools of both.
+struct Programs<'a>(&'a Pair);
+
+impl Deref for Programs<'_> {
+    type Target = Pair;
+
+    fn deref(&self) -> &Pair {
+        self.0
+    }
 }
 
-fn interop(test: impl FnOnce(&Pair) -> Result<(), Error>) -> Result<(), Error> {
-    harness::run(|| {
-        if std::env::var_os("COURIER_INTEROP").is_none() {
-            return Err(Error::Skipped(
-                "quota and lists beside Debian's Courier: run by make check-interop".to_owned(),
-            ));
-        }
-        let ours = Server::start(&Setup::new(Side::Ours, &["joe"]))?;
-        let account = ours.account("joe")?.clone();
-        let mut setup = Setup::new(Side::Reference, &[]);
-        setup.guests.push(account.clone());
-        let theirs = Server::start(&setup)?;
-        test(&Pair {
-            ours,
-            theirs,
-            account,
-        })
-    })
+fn interop(test: impl FnOnce(&Programs<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    let what = "quota and lists beside Debian's Courier";
+    pair::interop(what, |pair| test(&Programs(pair)))
 }
 
-impl Pair {
-    fn login(&self, side: Side) -> Result<Client, Error> {
-        let server = match side {
-            Side::Ours => &self.ours,
-            Side::Reference => &self.theirs,
-        };
-        Client::login(server.port, "joe", PASSWORD)
-    }
-
-    fn maildir(&self) -> PathBuf {
-        self.account.maildir()
-    }
-
+impl Programs<'_> {
     /// Runs one of Debian's tools as the account.
     fn tool(
         &self,

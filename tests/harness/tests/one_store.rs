@@ -9,46 +9,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::client::Client;
-use harness::server::{PASSWORD, Server, Setup, Side};
+use harness::pair::{Pair, interop};
+use harness::server::Side;
 use harness::{Error, mail};
 
-/// Both servers on one account's maildir.
-struct Pair {
-    ours: Server,
-    theirs: Server,
-    maildir: PathBuf,
-}
-
-fn interop(test: impl FnOnce(&Pair) -> Result<(), Error>) -> Result<(), Error> {
-    harness::run(|| {
-        if std::env::var_os("COURIER_INTEROP").is_none() {
-            return Err(Error::Skipped(
-                "one store with Debian's Courier: run by make check-interop".to_owned(),
-            ));
-        }
-        let ours = Server::start(&Setup::new(Side::Ours, &["joe"]))?;
-        let account = ours.account("joe")?.clone();
-        let maildir = account.maildir();
-        let mut setup = Setup::new(Side::Reference, &[]);
-        setup.guests.push(account);
-        let theirs = Server::start(&setup)?;
-        test(&Pair {
-            ours,
-            theirs,
-            maildir,
-        })
-    })
-}
-
-impl Pair {
-    fn login(&self, side: Side) -> Result<Client, Error> {
-        let server = match side {
-            Side::Ours => &self.ours,
-            Side::Reference => &self.theirs,
-        };
-        Client::login(server.port, "joe", PASSWORD)
-    }
-}
+const WHAT: &str = "one store with Debian's Courier";
 
 /// UID and text of messages.
 type Added = Vec<(u64, Vec<u8>)>;
@@ -110,7 +75,7 @@ fn flags(pair: &Pair, side: Side) -> Result<(String, BTreeMap<u64, String>), Err
 
 #[test]
 fn both_number_one_folder_at_the_same_time() -> Result<(), Error> {
-    interop(|pair| {
+    interop(WHAT, |pair| {
         let sides = [Side::Ours, Side::Reference, Side::Ours, Side::Reference];
         let mut clients = Vec::new();
         for side in sides {
@@ -187,12 +152,12 @@ fn lock(maildir: &Path, message: &str, pid: u32) -> Result<PathBuf, Error> {
 
 #[test]
 fn both_wait_for_a_lock_that_is_held_and_take_one_that_is_not() -> Result<(), Error> {
-    interop(|pair| {
+    interop(WHAT, |pair| {
         for (number, side) in [Side::Ours, Side::Reference].into_iter().enumerate() {
             let mut client = pair.login(side)?;
             // Held by a process that lives.
             let lock_file = lock(
-                &pair.maildir,
+                &pair.maildir(),
                 &format!("1{number}.held"),
                 std::process::id(),
             )?;
@@ -200,7 +165,7 @@ fn both_wait_for_a_lock_that_is_held_and_take_one_that_is_not() -> Result<(), Er
             std::thread::sleep(Duration::from_millis(1500));
             assert!(lock_file.exists(), "{side:?}");
             assert!(
-                pair.maildir.join(format!("new/1{number}.held")).exists(),
+                pair.maildir().join(format!("new/1{number}.held")).exists(),
                 "{side:?} did not wait"
             );
             std::fs::remove_file(&lock_file)?;
@@ -213,7 +178,7 @@ fn both_wait_for_a_lock_that_is_held_and_take_one_that_is_not() -> Result<(), Er
             let mut child = Command::new("true").spawn()?;
             let dead = child.id();
             child.wait()?;
-            let lock_file = lock(&pair.maildir, &format!("2{number}.dead"), dead)?;
+            let lock_file = lock(&pair.maildir(), &format!("2{number}.dead"), dead)?;
             let started = Instant::now();
             client.set_patience(Duration::from_secs(20))?;
             client.expect_ok("SELECT INBOX")?;
@@ -233,13 +198,13 @@ fn what_the_original_does_in_between_gets_modseqs() -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt;
     use std::os::unix::process::CommandExt;
     use tracker::{Answer, Client as Known, Gone, Session};
-    interop(|pair| {
+    interop(WHAT, |pair| {
         let gone = |_: Gone| Error::new("the session is gone");
-        let owner = std::fs::metadata(&pair.maildir)?;
+        let owner = std::fs::metadata(pair.maildir())?;
         let start = || -> Result<(Session, Answer), Error> {
             let mut command = Command::new(tracker::program().map_err(Error::new)?);
             command
-                .arg(&pair.maildir)
+                .arg(pair.maildir())
                 .uid(owner.uid())
                 .gid(owner.gid())
                 .current_dir("/");
@@ -254,7 +219,7 @@ fn what_the_original_does_in_between_gets_modseqs() -> Result<(), Error> {
         let told = session.command("look").map_err(gone)?.unwrap_or_default();
         assert_eq!(told.messages.len(), 3, "{told:?}");
         assert!(told.highest > 0, "{told:?}");
-        let log = std::fs::metadata(pair.maildir.join("courierimapindex.log"))?;
+        let log = std::fs::metadata(pair.maildir().join("courierimapindex.log"))?;
         let meddle = || -> Result<(), Error> {
             let mut client = pair.login(Side::Reference)?;
             client.expect_ok("SELECT INBOX")?;
@@ -295,7 +260,7 @@ fn what_the_original_does_in_between_gets_modseqs() -> Result<(), Error> {
         meddle()?;
         check(&mut start()?.0, &[1, 2, 5])?;
         // The original has left our file alone.
-        let after = std::fs::metadata(pair.maildir.join("courierimapindex.log"))?;
+        let after = std::fs::metadata(pair.maildir().join("courierimapindex.log"))?;
         assert_eq!((log.ino(), log.mode()), (after.ino(), after.mode()));
         Ok(())
     })
