@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use courier::maildir::{Identity, Maildir, Options};
-use courier::sys::log::{Level, log};
+use courier::sys::log::{Level, log, reason};
 use nix::errno::Errno;
 
 use crate::account::{Account, Counters, Ending, Nobody};
@@ -177,9 +177,7 @@ fn start(
     startup::check_clock(&maildir).map_err(refused)?;
     if let Some(path) = &settings.debug_file {
         out.trace = Trace::open(path).map_err(|error| {
-            let reason = error.raw_os_error().map_or("Input/output error", |number| {
-                Errno::from_raw(number).desc()
-            });
+            let reason = reason(&error);
             refused(Refusal::Fatal(
                 format!("{reason}: {reason}"),
                 format!("IMAPDEBUGFILE {}: {reason}", path.escape_ascii()),

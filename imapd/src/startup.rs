@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use courier::maildir::Maildir;
 use courier::sys::fd;
-use courier::sys::log::{Level, log};
-use nix::errno::Errno;
+use courier::sys::log::{Level, log, reason};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::account::Account;
@@ -45,9 +44,7 @@ pub fn enter(settings: &Settings, account: &Account, maildir: &Path) -> Result<S
         ));
     }
     if let Err(error) = env::set_current_dir(maildir) {
-        let reason = error.raw_os_error().map_or("Input/output error", |number| {
-            Errno::from_raw(number).desc()
-        });
+        let reason = reason(&error);
         log(
             Level::Plain,
             format_args!(
@@ -55,10 +52,7 @@ pub fn enter(settings: &Settings, account: &Account, maildir: &Path) -> Result<S
                 maildir.as_os_str().as_bytes().escape_ascii()
             ),
         );
-        return Err(Refusal::Fatal(
-            format!("{reason}: {reason}"),
-            reason.to_owned(),
-        ));
+        return Err(Refusal::Fatal(format!("{reason}: {reason}"), reason));
     }
     courier::login::hook::run(&account.name);
     let shares = Shares::read(settings);
