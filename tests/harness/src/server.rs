@@ -92,6 +92,8 @@ pub struct Setup {
     pub without_authdaemond: bool,
     /// The `cgroup.procs` file of the control group that accounts for the server's processes.
     pub cgroup: Option<PathBuf>,
+    /// Lines that come first in `/etc/services`, where Debian's programs look for the ports of other servers.
+    pub services: Option<String>,
     /// Where the state directory is made; the system's temporary directory when absent.
     pub below: Option<PathBuf>,
 }
@@ -111,6 +113,7 @@ impl Setup {
             tls: None,
             without_authdaemond: false,
             cgroup: None,
+            services: None,
             below: None,
         }
     }
@@ -187,6 +190,9 @@ impl Server {
             accounts.push(account);
         }
         write_configuration(top, &accounts)?;
+        if let Some(services) = &setup.services {
+            write_file(&top.join("services"), services.as_str(), 0o644)?;
+        }
         let launcher = Launcher { setup, top };
         output(&mut launcher.makeuserdb()?)?;
         let authdaemond = if setup.without_authdaemond {
