@@ -1,8 +1,11 @@
 //! Connections to the servers of an account, one after the other, in a process of the mail user that reads nothing
 //! from any of them. It is not confined further: it asks the resolver, through a program, and starts couriertls.
 
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,7 +22,7 @@ use crate::config::paths::Paths;
 use crate::sys::fd;
 use crate::sys::log::{Level, log, reason};
 use crate::sys::pass;
-use crate::sys::process::drop_privileges;
+use crate::sys::process::{Fork, drop_privileges, exec, exit_now, fork};
 
 /// How long a server may take to accept a connection.
 const CONNECT_TIME: Duration = Duration::from_secs(30);
@@ -80,7 +83,7 @@ pub fn run(around: Surroundings<'_>, hosts: &[Host], channel: &OwnedFd) {
 }
 
 /// Leaves the privileges and the client's connection behind.
-fn prepare(paths: &Paths, channel: &OwnedFd) -> std::io::Result<()> {
+fn prepare(paths: &Paths, channel: &OwnedFd) -> io::Result<()> {
     let nothing = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -91,7 +94,7 @@ fn prepare(paths: &Paths, channel: &OwnedFd) -> std::io::Result<()> {
     std::mem::forget(nothing);
     fd::close_all_but(channel.as_fd())?;
     if nix::unistd::geteuid().is_root() {
-        drop_privileges(&mail_user(paths)).map_err(std::io::Error::other)?;
+        drop_privileges(&mail_user(paths)).map_err(io::Error::other)?;
     }
     nix::sys::prctl::set_no_new_privs()?;
     Ok(())
@@ -174,7 +177,7 @@ impl Dialer<'_> {
             Ok(OwnedFd::from(stream))
         });
         let connected = match connected {
-            Ok(stream) if self.settings().proxy_tls => self.encrypt(stream, host),
+            Ok(stream) if self.settings().proxy_tls => self.encrypt(&stream, host),
             other => other,
         };
         connected
@@ -187,35 +190,46 @@ impl Dialer<'_> {
             .ok()
     }
 
-    /// Puts couriertls between us and the server: the certificate has to be good and for `host`.
-    fn encrypt(&self, server: OwnedFd, host: &Host) -> std::io::Result<OwnedFd> {
-        use std::ffi::{OsStr, OsString};
-        use std::os::unix::ffi::OsStrExt;
-        let program = OsStr::from_bytes(self.around.environment.text("COURIERTLS"));
+    /// Puts couriertls between us and the server: the certificate has to be good and for `host`. It ends with the
+    /// connection, long after this process has.
+    fn encrypt(&self, server: &OwnedFd, host: &Host) -> io::Result<OwnedFd> {
         let (ours, clear) = fd::socket_pair()?;
-        let mut verify = OsString::from("-verify=");
-        verify.push(OsStr::from_bytes(&host.name));
-        let mut command = Command::new(program);
-        command
-            .args(["-localfd=0", "-remotefd=1"])
-            .arg(verify)
-            .env_clear()
-            .stdin(Stdio::from(clear))
-            .stdout(Stdio::from(server));
-        for (name, value) in self.around.environment.all() {
-            command.env(OsStr::from_bytes(name), OsStr::from_bytes(value));
+        match fork()? {
+            Fork::Parent(_) => Ok(ours),
+            Fork::Child => {
+                let program = self.around.environment.text("COURIERTLS");
+                let Err(error) = self.become_couriertls(program, [server, &clear], host);
+                let program = Text(program);
+                log(Level::Err, format_args!("{program}: {}", reason(&error)));
+                exit_now(1)
+            }
         }
-        command.spawn().map_err(|error| {
-            let text = format!("{}: {}", Text(program.as_bytes()), reason(&error));
-            std::io::Error::other(text)
-        })?;
-        // It ends with the connection, long after this process has.
-        Ok(ours)
+    }
+
+    fn become_couriertls(
+        &self,
+        program: &[u8],
+        [server, clear]: [&OwnedFd; 2],
+        host: &Host,
+    ) -> io::Result<Infallible> {
+        for kept in [server, clear] {
+            // Onto itself: only the close-on-exec mark goes.
+            fd::duplicate_to(kept.as_fd(), kept.as_raw_fd())?;
+        }
+        let number = |option: &str, fd: &OwnedFd| format!("-{option}={}", fd.as_raw_fd());
+        let arguments = [
+            CString::new("couriertls")?,
+            CString::new(number("remotefd", server))?,
+            CString::new(number("localfd", clear))?,
+            CString::new([b"-verify=", host.name.as_slice()].concat())?,
+        ];
+        let environment = self.around.environment.for_exec()?;
+        Err(exec(&CString::new(program)?, &arguments, &environment))
     }
 }
 
 /// A server that is gone without a word is noticed within a quarter of an hour.
-fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     setsockopt(stream, KeepAlive, &true)?;
     setsockopt(stream, TcpKeepIdle, &300)?;
     setsockopt(stream, TcpKeepInterval, &60)?;
