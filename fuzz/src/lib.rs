@@ -13,7 +13,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use authdaemond::protocol;
 use authdaemond::userdb::{record, text};
@@ -24,6 +24,10 @@ use courier::auth::options;
 use courier::auth::sasl::{Context, Exchange, Mechanism, Step};
 use courier::handover;
 use courier::login::message;
+use courier::login::peer::Peer;
+use courier::login::proxy::dialog::{self, Login, log_in};
+use courier::login::proxy::hosts;
+use courier::login::settings::Protocol;
 use courier::maildir::{FolderName, fuzzing};
 use courier::mime::{self, address, message_id, params, structure, subject};
 use courier::text::date::{Date, DateTime};
@@ -228,6 +232,21 @@ pub const TARGETS: &[Target] = &[
             "\r\n",
             "\r\n\r\n\0\r\nQUIT\n",
             "\x21\x11\0\x0c",
+        ],
+    ),
+    (
+        "proxied_login",
+        proxied_login,
+        &[
+            "* OK",
+            "* BYE",
+            "* ",
+            "+ ",
+            "a1 OK",
+            "a1 NO [UNAVAILABLE]",
+            "+OK",
+            "-ERR [IN-USE]",
+            "\r\n",
         ],
     ),
     ("handover", handover, &["CTLS1\0", "\0", "TLS_", "="]),
@@ -617,6 +636,47 @@ pub fn proxy_header(input: &[u8]) {
     let mut rest = Vec::new();
     if read.is_ok() && (&ours).read_to_end(&mut rest).is_ok() {
         assert!(input.ends_with(&rest) && rest.len() < input.len());
+    }
+}
+
+/// What a server says that an account is logged in at, and the option that names it.
+pub fn proxied_login(input: &[u8]) {
+    for host in hosts::of_account(input) {
+        assert!(host.port != Some(0) && !host.text.is_empty());
+    }
+    // The socket has room for it.
+    let input = input.get(..input.len().min(16 * 1024)).unwrap_or_default();
+    for protocol in [Protocol::Imap, Protocol::Pop3] {
+        let (Ok((mut server, ours)), Ok((_monitor, channel))) =
+            (UnixStream::pair(), UnixStream::pair())
+        else {
+            return;
+        };
+        if server
+            .write_all(input)
+            .and_then(|()| server.shutdown(Shutdown::Write))
+            .is_err()
+        {
+            return;
+        }
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let peer = Peer::new(ours.as_fd(), ours.as_fd(), channel.as_fd(), deadline);
+        let login = Login {
+            protocol,
+            tag: b"a1",
+            utf8: false,
+            address: b"joe",
+            password: b"x\xff",
+        };
+        if log_in(&mut dialog::Server::new(peer, deadline, false), &login).is_ok() {
+            // What follows the last reply is the client's.
+            let mut rest = Vec::new();
+            if (&ours).read_to_end(&mut rest).is_ok() {
+                assert!(input.ends_with(&rest));
+                let taken = input.len() - rest.len();
+                assert!(input[..taken].ends_with(b"\r\n"));
+            }
+        }
     }
 }
 
