@@ -188,9 +188,9 @@ UNITS = courier-authdaemond courier-imap courier-imapd courier-imapd-ssl courier
 	courier-socket@ courier-imap-mkdhparams
 SOCKETS = $(foreach service,imapd imapd-ssl pop3d pop3d-ssl,courier-socket-$(service).socket)
 SETTINGS = imapd imapd-ssl pop3d pop3d-ssl
-AUTHLIB_PROGRAMS = authdaemond authmysql authpgsql authsqlite
+AUTHLIB_PROGRAMS = authdaemond authldap authmysql authpgsql authsqlite
 # Settings of single modules: merged where the module is in use, for a file of that name is what turns it on.
-AUTHLIB_SETTINGS = authmysqlrc authpgsqlrc authsqliterc
+AUTHLIB_SETTINGS = authldaprc authmysqlrc authpgsqlrc authsqliterc
 authlibdir = $(libexecdir)/courier-authlib
 authlibetc = $(dir $(authdaemonrc))
 

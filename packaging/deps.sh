@@ -19,6 +19,7 @@ file /usr/include/security/pam_appl.h | libpam0g-dev    | pam-devel        | sys
 file /usr/include/sqlite3.h           | libsqlite3-dev   | sqlite-devel     | accounts in SQLite files
 file /usr/include/openssl/ssl.h       | libssl-dev       | openssl-devel    | the TLS service
 server mariadbd                     | mariadb-server   | mariadb-server   | tests accounts in MySQL databases
+server slapd                        | slapd            | openldap-servers | tests accounts in LDAP directories
 server postgres                     | postgresql       | postgresql-server | tests accounts in PostgreSQL databases
 cmd openssl                         | openssl          | openssl          | mkimapdcert
 cmd mandoc                          | mandoc           | mandoc           | lints the manual pages

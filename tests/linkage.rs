@@ -29,7 +29,8 @@ const MORE: &[(&str, &[&str])] = &[
     ("makeuserdb", &["libgdbm"]),
     // userdb on GDBM, crypt(3) hashes, system accounts.
     ("authdaemond", &["libgdbm", "libcrypt", "libpam"]),
-    // Ask databases on behalf of authdaemond.
+    // Ask directories and databases on behalf of authdaemond.
+    ("authldap", &["libssl", "libcrypto"]),
     ("authmysql", &["libssl", "libcrypto", "libm"]),
     ("authpgsql", &["libssl", "libcrypto"]),
     ("authsqlite", &["libsqlite3"]),

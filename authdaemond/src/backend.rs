@@ -1,9 +1,11 @@
 //! The modules: one file per kind of account source.
 
+pub mod configured;
+pub mod custom;
 pub mod helper;
+pub mod ldap;
 pub mod pipe;
 pub mod secrets;
 pub mod sql;
 pub mod system;
-pub mod unbuilt;
 pub mod userdb;

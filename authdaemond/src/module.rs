@@ -7,7 +7,7 @@ use courier::config::paths::Paths;
 use courier::sys::log::{Level, log};
 
 use crate::backend::sql::{Sql, clause::Dialect};
-use crate::backend::{pipe::Pipe, system, unbuilt::Unbuilt, userdb::Userdb};
+use crate::backend::{custom::Custom, ldap::Ldap, pipe::Pipe, system, userdb::Userdb};
 use crate::debug::{Debug, Text};
 use crate::password::Checker;
 use crate::protocol::Auth;
@@ -100,13 +100,13 @@ pub enum Kind {
     Custom,
     /// A table on a server or in a file.
     Sql(Dialect),
-    /// One that exists in the original and whose configuration is here, but that is not built into this daemon.
-    Unbuilt(&'static str),
+    /// A directory.
+    Ldap,
 }
 
 /// Modules that count as installed when their configuration file is there.
 const CONFIGURED: [(&str, &str, Kind); 4] = [
-    ("authldap", "authldaprc", Kind::Unbuilt("authldap")),
+    ("authldap", "authldaprc", Kind::Ldap),
     ("authmysql", "authmysqlrc", Kind::Sql(Dialect::Mysql)),
     ("authpgsql", "authpgsqlrc", Kind::Sql(Dialect::Pgsql)),
     ("authsqlite", "authsqliterc", Kind::Sql(Dialect::Sqlite)),
@@ -135,14 +135,19 @@ impl Kind {
             Self::Passwd => Box::new(system::System::passwd(paths)),
             Self::Shadow => Box::new(system::System::shadow(paths)),
             Self::Pipe => Box::new(Pipe::new(rc_directory(paths).join("authProg"))),
-            Self::Custom => Box::new(Unbuilt::custom()),
+            Self::Custom => Box::new(Custom),
             Self::Sql(dialect) => {
                 let kind = Self::Sql(dialect);
                 let names = CONFIGURED.into_iter().find(|(.., known)| *known == kind);
                 let (name, rc, _) = names.unwrap_or(("authsqlite", "authsqliterc", kind));
-                Box::new(Sql::new(dialect, name, rc_directory(paths).join(rc), paths))
+                Box::new(Sql::new(
+                    dialect,
+                    name,
+                    &rc_directory(paths).join(rc),
+                    paths,
+                ))
             }
-            Self::Unbuilt(name) => Box::new(Unbuilt::named(name)),
+            Self::Ldap => Box::new(Ldap::new(&rc_directory(paths).join("authldaprc"), paths)),
         }
     }
 }
@@ -166,14 +171,6 @@ pub fn install(names: &[Vec<u8>], paths: &Paths) -> Vec<Kind> {
         );
         match Kind::by_name(name, rc_directory(paths)) {
             Some(kind) => {
-                if let Kind::Unbuilt(name) = kind {
-                    log(
-                        Level::Err,
-                        format_args!(
-                            "{name} is configured but not part of this authdaemond: logins that no module before it accepts are refused temporarily"
-                        ),
-                    );
-                }
                 log(
                     Level::Info,
                     format_args!("Installation complete: {}", Text(name)),

@@ -141,6 +141,21 @@ impl Form {
     }
 }
 
+/// A new hash in the place of `stored`, which may be empty; `{CRYPT}` stays before it where it was, since directory
+/// servers need that. `None` as with [`hash`].
+pub fn successor(stored: &[u8], password: &[u8]) -> Option<Vec<u8>> {
+    match tagged(stored) {
+        Some((tag, rest)) if tag == "CRYPT" => Some(
+            [
+                b"{CRYPT}",
+                hash(Form::successor(rest), password)?.as_slice(),
+            ]
+            .concat(),
+        ),
+        _ => hash(Form::successor(stored), password),
+    }
+}
+
 /// A new hash. `None` when libcrypt lacks the form, refuses the password (NUL, too long) or there is no
 /// randomness.
 pub fn hash(form: Form, password: &[u8]) -> Option<Vec<u8>> {
@@ -284,5 +299,16 @@ mod tests {
         assert_eq!(Form::successor(b"Tipu/t16APb6s"), Form::Sha512Crypt);
         assert_eq!(Form::successor(b""), Form::Sha512Crypt);
         assert_ne!(hash(Form::Ssha, b"a"), hash(Form::Ssha, b"a"));
+        for (stored, begin) in [
+            ("{CRYPT}xyz", "{CRYPT}$6$"),
+            ("{crypt}$2b$x", "{CRYPT}$2b$"),
+            ("", "$6$"),
+        ] {
+            let new = successor(stored.as_bytes(), b"x").unwrap();
+            assert!(
+                new.starts_with(begin.as_bytes()) && verify(&new, b"x"),
+                "{stored}"
+            );
+        }
     }
 }

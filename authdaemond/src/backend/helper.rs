@@ -8,10 +8,11 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use courier::config::paths::Paths;
 use courier::sys::fd::{socket_pair, wait_ready};
 use courier::sys::log::{Level, log, reason};
 use nix::errno::Errno;
@@ -36,6 +37,32 @@ pub struct RunAs {
     pub uid: u32,
     /// Its only group.
     pub gid: u32,
+}
+
+impl RunAs {
+    /// The mail user, if we are root.
+    pub fn mail_user(paths: &Paths) -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            return None;
+        }
+        mail_user(&paths.mailuser)
+    }
+}
+
+fn mail_user(name: &Path) -> Option<RunAs> {
+    // Without that user nobody could have installed this; nobody's numbers are as good as any.
+    let nobody = RunAs {
+        uid: 65534,
+        gid: 65534,
+    };
+    let user = name
+        .to_str()
+        .and_then(|name| nix::unistd::User::from_name(name).ok().flatten())
+        .filter(|user| !user.uid.is_root());
+    Some(user.map_or(nobody, |user| RunAs {
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+    }))
 }
 
 /// What came back instead of an answer.

@@ -15,13 +15,14 @@ use courier::sys::log::{Level, log};
 
 use self::clause::{Clause, Dialect, Values};
 use self::settings::{ChangeClause, Settings};
+use super::configured::{Configured, Down};
 use super::helper::{Answer, Helper, RunAs, Trouble};
 use super::secrets::{self, Secrets};
 use crate::debug::{Debug, Summary, Text};
 use crate::module::{Aborted, Change, Context, Module, Verdict};
-use crate::password::{self, Form};
+use crate::password;
 use crate::protocol::Auth;
-use crate::rcfile::{RcFile, Version};
+use crate::rcfile::RcFile;
 use crate::wire::{Field, Frame, Kind};
 
 /// The module.
@@ -29,22 +30,9 @@ use crate::wire::{Field, Frame, Kind};
 pub struct Sql {
     dialect: Dialect,
     name: &'static str,
-    rc: PathBuf,
-    /// The file as it was when it was last tried, and what it said when it was last usable.
-    tried: Option<Version>,
-    settings: Option<Settings>,
+    configured: Configured<Settings>,
     helper: Helper,
     run_as: Option<RunAs>,
-}
-
-/// The question cannot be answered now; why is in the log.
-#[derive(Debug)]
-struct Down;
-
-impl From<Trouble> for Down {
-    fn from(_: Trouble) -> Self {
-        Self
-    }
 }
 
 /// An account of the table.
@@ -56,50 +44,31 @@ struct Found {
 
 impl Sql {
     /// With its settings in `rc`.
-    pub fn new(dialect: Dialect, name: &'static str, rc: PathBuf, paths: &Paths) -> Self {
+    pub fn new(dialect: Dialect, name: &'static str, rc: &Path, paths: &Paths) -> Self {
         let program = paths.libexecdir.join("courier-authlib").join(name);
         Self {
             dialect,
             name,
-            rc,
-            tried: None,
-            settings: None,
+            configured: Configured::new(name, rc),
             helper: Helper::new(name, program),
             run_as: RunAs::mail_user(paths),
         }
     }
 
-    /// Reads the settings if they are new. Those that cannot be used do not replace those that can.
-    fn refresh(&mut self) -> Result<(), Down> {
-        let now = Version::now(&self.rc);
-        if self.tried.is_some() && self.tried == now {
-            return self.settings.as_ref().map(|_| ()).ok_or(Down);
+    /// The settings, read again if they are new; a helper with the old ones is not used any more.
+    fn settings(&mut self) -> Result<&Settings, Down> {
+        let dialect = self.dialect;
+        let read = |file: &RcFile| Settings::new(dialect, file).map_err(|error| error.to_string());
+        if self.configured.refresh(read)? {
+            self.helper.stop();
         }
-        let read = RcFile::read(&self.rc)
-            .map_err(|error| error.to_string())
-            .and_then(|(file, version)| {
-                let settings = Settings::new(self.dialect, &file)
-                    .map_err(|error| format!("{}: {error}", self.rc.display()));
-                Ok((settings?, version))
-            });
-        match read {
-            Ok((settings, version)) => {
-                self.tried = Some(version);
-                self.settings = Some(settings);
-                self.helper.stop();
-            }
-            Err(error) => {
-                log(Level::Err, format_args!("{}: {error}", self.name));
-                self.tried = now;
-            }
-        }
-        self.settings.as_ref().map(|_| ()).ok_or(Down)
+        self.configured.get()
     }
 
     /// The settings, and the helper running.
     fn ready(&mut self) -> Result<(&Settings, &mut Helper), Down> {
-        self.refresh()?;
-        let settings = self.settings.as_ref().ok_or(Down)?;
+        self.settings()?;
+        let settings = self.configured.get()?;
         if !self.helper.is_running() {
             let run_as = match self.dialect {
                 Dialect::Sqlite => owner(settings.connection.field(1), self.run_as),
@@ -109,12 +78,6 @@ impl Sql {
                 .start(&settings.connection, &settings.environment, run_as)?;
         }
         Ok((settings, &mut self.helper))
-    }
-
-    /// The settings, read again if they are new.
-    fn settings(&mut self) -> Result<&Settings, Down> {
-        self.refresh()?;
-        self.settings.as_ref().ok_or(Down)
     }
 
     /// Asks the server. `None` as the request means that there can be no such account.
@@ -203,7 +166,7 @@ impl Sql {
             return Ok(Change::NotMine);
         }
         let stored = found.secrets.hash.as_deref().unwrap_or_default();
-        let Some(new_hash) = password::hash(Form::successor(stored), new) else {
+        let Some(new_hash) = password::successor(stored, new) else {
             self.complain(user, "the new password cannot be hashed");
             return Ok(Change::Failed);
         };
@@ -362,32 +325,6 @@ fn identity(name: Option<&[u8]>, row: &[Field], first: usize) -> Result<AccountI
         address: Some(name.ok_or("no name")?.to_vec()),
         ..AccountInfo::default()
     })
-}
-
-impl RunAs {
-    /// The mail user, if we are root.
-    pub fn mail_user(paths: &Paths) -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            return None;
-        }
-        mail_user(&paths.mailuser)
-    }
-}
-
-fn mail_user(name: &Path) -> Option<RunAs> {
-    // Without that user nobody could have installed this; nobody's numbers are as good as any.
-    let nobody = RunAs {
-        uid: 65534,
-        gid: 65534,
-    };
-    let user = name
-        .to_str()
-        .and_then(|name| nix::unistd::User::from_name(name).ok().flatten())
-        .filter(|user| !user.uid.is_root());
-    Some(user.map_or(nobody, |user| RunAs {
-        uid: user.uid.as_raw(),
-        gid: user.gid.as_raw(),
-    }))
 }
 
 impl Module for Sql {

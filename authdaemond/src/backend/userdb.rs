@@ -15,7 +15,7 @@ use courier_dbm::Reader;
 use crate::cram::{self, Digest};
 use crate::debug::{Debug, Optional, Summary, Text};
 use crate::module::{Aborted, Change, Context, Module, Verdict};
-use crate::password::{self, Form};
+use crate::password;
 use crate::protocol::Auth;
 use crate::userdb::record::{Assignment, field, number};
 use crate::userdb::text::{self, Edit, Target};
@@ -160,7 +160,7 @@ impl Userdb {
         let mut changes = Vec::new();
         if let Some((name, hash)) = self.hash(user, service, context.debug)? {
             if context.checker.verify(&hash, old) {
-                if let Some(hash) = password::hash(Form::successor(&hash), new) {
+                if let Some(hash) = password::successor(&hash, new) {
                     changes.push((name, Some(hash)));
                 }
             }
