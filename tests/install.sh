@@ -276,6 +276,22 @@ done
 "$prefix/libexec/imapd.rc" stop
 cp -p "$root/imapd.kept" "$prefix/etc/imapd"
 
+echo "  PROXY_HOSTNAME of the caller counts where the settings have none"
+for line in '#' 'PROXY_HOSTNAME=configured'; do
+    echo "$line" >>"$prefix/etc/imapd"
+    PROXY_HOSTNAME=callers IMAP_PROXY=9 "$prefix/libexec/imapd.rc" start || failed "start with PROXY_HOSTNAME"
+    found=
+    for pid in $(daemons_of); do
+        [ "$(cat "/proc/$pid/comm")" = couriertcpd ] || continue
+        found=$(tr '\0' '\n' <"/proc/$pid/environ" | grep -E '^(PROXY_HOSTNAME|IMAP_PROXY)=' | sort)
+    done
+    case $line in '#') expected=callers ;; *) expected=configured ;; esac
+    [ "$found" = "IMAP_PROXY=0
+PROXY_HOSTNAME=$expected" ] || failed "the server has $found"
+    "$prefix/libexec/imapd.rc" stop
+done
+cp -p "$root/imapd.kept" "$prefix/etc/imapd"
+
 echo "  imaps without a certificate is refused"
 output=$("$prefix/libexec/imapd-ssl.rc" start 2>&1) && failed "imapd-ssl started without a certificate"
 case $output in *TLS_CERTFILE*) ;; *) failed "imapd-ssl says: $output" ;; esac

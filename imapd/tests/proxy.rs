@@ -136,6 +136,13 @@ fn an_account_of_this_server_is_served_here() {
     let mut named = rig("IMAP_PROXY", "Front.Example", "");
     named.set("PROXY_HOSTNAME", "front.example");
     local(&named, "");
+    named.set("DEBUG_LOGIN", "1");
+    let mut login = named.start();
+    login.greeting();
+    login.send("a1 LOGIN al x\r\n");
+    login.report();
+    let line = "DEBUG: Proxy host Front.Example is me, normal login.\n";
+    assert!(login.log().contains(line), "{}", login.log());
     let ours = nix::unistd::gethostname().unwrap();
     local(&rig("IMAP_PROXY", ours.to_str().unwrap(), ""), "");
     let off = rig("IMAP_PROXYX", "there", "");

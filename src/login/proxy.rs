@@ -32,6 +32,7 @@ use self::dialer::News;
 use self::dialog::{Login, Outcome};
 use self::helper::Helper;
 use self::hosts::Host;
+use self::talker::Text;
 use super::environment::Environment;
 use super::handover::Origin;
 use super::logline::Field;
@@ -100,6 +101,13 @@ pub fn plan(settings: &Settings, account: &AccountInfo, credentials: &Credential
         return Plan::Refused;
     };
     if first.is_me(settings) {
+        if settings.debug > 0 {
+            let name = Text(&first.text);
+            log(
+                Level::Debug,
+                format_args!("Proxy host {name} is me, normal login."),
+            );
+        }
         return Plan::Local;
     }
     // They would end the command that they are to be part of, and begin another.

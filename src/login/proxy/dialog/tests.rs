@@ -202,3 +202,20 @@ fn only_a_refused_login_is_a_wrong_password() {
     }
     assert_eq!(Outcome::decode(b""), None);
 }
+
+#[test]
+fn a_silent_server_is_left_when_the_time_is_over() {
+    for (said, stage) in [("", Stage::Greeting), ("* OK\r\n* 1\r\n", Stage::Login)] {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (_monitor, channel) = UnixStream::pair().unwrap();
+        theirs.write_all(said.as_bytes()).unwrap();
+        let deadline = Instant::now() + Duration::from_millis(100);
+        let peer = Peer::new(ours.as_fd(), ours.as_fd(), channel.as_fd(), deadline);
+        let mut server = Server::new(peer, deadline, false);
+        let fault = Fault::Silent;
+        assert_eq!(
+            log_in(&mut server, &imap(b"joe", b"x")),
+            Err(Failure { stage, fault })
+        );
+    }
+}
