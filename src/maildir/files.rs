@@ -1,6 +1,8 @@
 //! File operations relative to an open directory, with errors that name the path. The symlink rule of the contract
 //! (maildir 1.3) lives here: files of the store are opened without following a link in the last component.
 
+mod naming;
+
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -371,31 +373,6 @@ impl Dir {
             .map_err(|errno| self.error("mkdir", name, errno))
     }
 
-    /// A second name for a file.
-    pub(crate) fn link(
-        &self,
-        name: &[u8],
-        to: &Self,
-        new: &[u8],
-    ) -> std::result::Result<(), Errno> {
-        match nix::unistd::linkat(self, name, to, new, AtFlags::empty()) {
-            // The reply to a first request may have been lost, and this is the answer to its repetition.
-            Err(errno) if to.network && self.is_same_file(name, to, new) => {
-                log_lost("link", to, new, errno);
-                Ok(())
-            }
-            done => done,
-        }
-    }
-
-    /// True if both names lead to one file on the server.
-    fn is_same_file(&self, name: &[u8], to: &Self, new: &[u8]) -> bool {
-        match (self.open_file(name), to.open_file(new)) {
-            (Ok(Some((_, a))), Ok(Some((_, b)))) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
-            _ => false,
-        }
-    }
-
     /// Removes a file; an absent one is success, since that is what a repeated request over NFS reports.
     pub(crate) fn remove(&self, name: &[u8]) -> Result<()> {
         match nix::unistd::unlinkat(self, name, UnlinkatFlags::NoRemoveDir) {
@@ -412,37 +389,6 @@ impl Dir {
     /// Replaces `new` in `to` by `name`: only for our own metadata files, never for messages.
     pub(crate) fn replace(&self, name: &[u8], to: &Self, new: &[u8]) -> Result<()> {
         nix::fcntl::renameat(self, name, to, new).map_err(|errno| to.error("rename", new, errno))
-    }
-
-    /// Renames without ever overwriting.
-    pub(crate) fn rename(
-        &self,
-        name: &[u8],
-        to: &Self,
-        new: &[u8],
-    ) -> std::result::Result<(), Errno> {
-        use nix::fcntl::RenameFlags;
-        match nix::fcntl::renameat2(self, name, to, new, RenameFlags::RENAME_NOREPLACE) {
-            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {}
-            done => return done,
-        }
-        // The file system lacks the flag (NFS): link and unlink cannot overwrite either.
-        match self.link(name, to, new) {
-            // Gone already: a repeated request, or somebody has tidied up; the new name is what counts.
-            Ok(()) => match self.unlink(name) {
-                Err(Errno::ENOENT) => Ok(()),
-                done => done,
-            },
-            Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EISDIR) => {
-                // Not even hard links, or a directory: look first; the window that remains is accepted.
-                match nix::sys::stat::fstatat(to, new, AtFlags::AT_SYMLINK_NOFOLLOW) {
-                    Ok(_) => Err(Errno::EEXIST),
-                    Err(Errno::ENOENT) => nix::fcntl::renameat(self, name, to, new),
-                    Err(errno) => Err(errno),
-                }
-            }
-            Err(errno) => Err(errno),
-        }
     }
 
     /// Makes the directory's entries durable.

@@ -7,7 +7,7 @@
 mod updates;
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, fstat, utimensat};
@@ -27,6 +27,8 @@ const LIST: &[u8] = b":list";
 
 /// Rounds of loading beside other loaders before giving up, and of links beside other writers.
 const ROUNDS: u32 = 1000;
+/// For how long the lock is believed to be ours while links are made.
+const FENCED_FOR: Duration = Duration::from_secs(5);
 /// Links made to one content file; below the limit of any file system in use.
 const LINKS: usize = 30_000;
 
@@ -74,9 +76,11 @@ pub(crate) fn load(
         Err(error) if error.kind() == ErrorKind::NoSuchFolder => return Ok(None),
         Err(error) => return Err(error),
     };
-    if known.current && keywords.is_on_network() {
-        refresh(&keywords, options)?;
-    }
+    let refresh = || match known.current && keywords.is_on_network() {
+        true => refresh(&keywords, options),
+        false => Ok(()),
+    };
+    refresh()?;
     for round in 0..ROUNDS {
         if round > 10 {
             // A name that is listed may stay invisible for a while on a network file system.
@@ -86,7 +90,11 @@ pub(crate) fn load(
         let settled = (known.now)().is_some_and(|now| !stamp.is_racy(now, known.window));
         let now = seconds();
         let pending = Pending::of(&keywords)?;
-        let look = Look { stamp, settled };
+        let look = Look {
+            stamp,
+            settled,
+            refresh: &refresh,
+        };
         let Some(contents) = updates::read(&keywords, &look, &pending, table, known.warn)? else {
             continue;
         };
@@ -176,7 +184,7 @@ pub(crate) fn load(
 
 /// Changes the directory, so that this host forgets how it was. A listing from just before another host's change can
 /// carry the same times as one from just after it.
-fn refresh(keywords: &Dir, options: &Options) -> Result<()> {
+pub(crate) fn refresh(keywords: &Dir, options: &Options) -> Result<()> {
     let mut name = format!(".tmp.{}", seconds()).into_bytes();
     name.extend_from_slice(&TmpName::new("keywords", &options.host).tmp());
     keywords.create(&name, 0o644)?;
@@ -317,7 +325,9 @@ fn write_linked(
     durable: bool,
     lock: Option<&Lock<'_>>,
 ) -> Result<()> {
-    let (unique, file) = tmp.create_unique("keywords", &options.host, 0o644)?;
+    // Whoever takes the lock over removes what was made under it, by its name.
+    let purpose = lock.map_or("newkeywords", |_| "keywords");
+    let (unique, file) = tmp.create_unique(purpose, &options.host, 0o644)?;
     let unique = unique.tmp();
     let mut staged = format!(".tmp.{}", seconds()).into_bytes();
     staged.extend_from_slice(&unique);
@@ -337,14 +347,22 @@ fn write_linked(
         }
     };
     let identity = (stat.st_dev, stat.st_ino);
-    let held = lock.map_or(Ok(true), Lock::is_ours);
-    let result = match held {
-        Ok(true) => names
-            .iter()
-            .try_for_each(|name| link_update(keywords, &staged, name, identity)),
+    let fence = || match lock.map_or(Ok(true), Lock::is_ours) {
+        Ok(true) => Ok(Instant::now()),
         Ok(false) => Err(Error::new(ErrorKind::Locked, "lock", tmp.path())),
         Err(error) => Err(error),
     };
+    let result = fence().and_then(|mut fenced| {
+        for name in names {
+            // Stopped for long between two of them: on a network file system the link can be made although whoever
+            // took our lock over has removed the name that it is made from.
+            if fenced.elapsed() > FENCED_FOR {
+                fenced = fence()?;
+            }
+            link_update(keywords, &staged, name, identity)?;
+        }
+        Ok(())
+    });
     keywords.remove(&staged)?;
     result
 }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
+use nix::sys::stat::FileStat;
 
 use super::LIST;
 use crate::maildir::error::{Error, ErrorKind, Result};
@@ -21,11 +22,13 @@ pub(super) const KEEP: Duration = Duration::from_secs(15 * 60);
 const SHARED: usize = 64;
 
 /// When the directory was looked at first, to tell whether anything can have happened since.
-pub(super) struct Look {
+pub(super) struct Look<'a> {
     /// The directory's stamp before anything was read.
     pub(super) stamp: Stamp,
     /// No later change can carry that stamp's times.
     pub(super) settled: bool,
+    /// Makes this host forget its listing, where it must see what another one did before now.
+    pub(super) refresh: &'a dyn Fn() -> Result<()>,
 }
 
 /// What is pending for one message, by inode.
@@ -151,10 +154,23 @@ pub(super) fn is_hopeless(error: &Error) -> bool {
     error.kind() == ErrorKind::Denied || error.errno() == Some(Errno::EFBIG)
 }
 
+/// Opens a file of the listing. Names are used again, for other files: on a network file system this host may remember
+/// what the name led to before, or that there was none.
+fn open_listed(keywords: &Dir, name: &[u8], inode: u64) -> Result<Option<(File, FileStat)>> {
+    let opened = keywords.open_file(name)?;
+    let listed = opened
+        .as_ref()
+        .is_some_and(|(_, stat)| stat.st_ino == inode);
+    if !listed && keywords.look_again(name) {
+        return keywords.open_file(name);
+    }
+    Ok(opened)
+}
+
 /// What the updates say; `None` if the directory changed in a way that leaves that open.
 pub(super) fn read(
     keywords: &Dir,
-    look: &Look,
+    look: &Look<'_>,
     pending: &Pending,
     table: &mut KeywordTable,
     warn: &dyn Fn(&Error),
@@ -176,7 +192,7 @@ pub(super) fn read(
             contents.insert(name.clone(), *set);
             continue;
         }
-        let read = match keywords.open_file(&file) {
+        let read = match open_listed(keywords, &file, inode) {
             Ok(Some((opened, stat))) => keywords
                 .read_opened(&file, &opened, &stat, keywords::UPDATE_LIMIT)
                 .map(|bytes| (bytes, opened, stat)),
@@ -213,6 +229,10 @@ pub(super) fn read(
     if pending.updates.is_empty() && quiet {
         return Ok(Some(contents));
     }
-    let certain = quiet || pending.covers(&Pending::of(keywords)?);
+    if quiet {
+        return Ok(Some(contents));
+    }
+    (look.refresh)()?;
+    let certain = pending.covers(&Pending::of(keywords)?);
     Ok(certain.then_some(contents))
 }

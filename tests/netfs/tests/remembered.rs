@@ -1,0 +1,121 @@
+//! What a host remembers of names and listings is out of date for up to a minute. Nothing may be lost by that: a
+//! message that another host has renamed is moved and removed all the same, and keywords change on top of what is
+//! there, not of what was.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use courier::maildir::{
+    Action, Change, Flags, Folder, FolderName, Keep, Maildir, Mode, Options, Snapshot,
+};
+use netfs::{Caching, Mount};
+
+/// One host that believes everything for a minute. What the tests do in `store` is done by others.
+struct Host {
+    maildir: Maildir,
+    /// Its `Maildir` as this host has it.
+    here: PathBuf,
+    /// And as it is.
+    store: PathBuf,
+    mount: Mount,
+    _directory: tempfile::TempDir,
+}
+
+impl Host {
+    /// `None`, with the reason printed, where that cannot be.
+    fn new() -> Option<Self> {
+        if let Some(reason) = netfs::unavailable() {
+            let mut stderr = std::io::stderr().lock();
+            writeln!(stderr, "skipped: {reason}").unwrap();
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().join("store/Maildir");
+        for part in ["tmp", "new", "cur", "courierimapkeywords"] {
+            fs::create_dir_all(store.join(part)).unwrap();
+            fs::create_dir_all(store.join(".Other").join(part)).unwrap();
+        }
+        let point = directory.path().join("host");
+        fs::create_dir(&point).unwrap();
+        let caching = Caching {
+            attributes: Duration::from_secs(60),
+            listings: Duration::from_secs(60),
+        };
+        let mount = Mount::new(&directory.path().join("store"), &point, caching, 1).unwrap();
+        let here = point.join("Maildir");
+        Some(Self {
+            maildir: Maildir::open(&here, Options::default()).unwrap(),
+            here,
+            store,
+            mount,
+            _directory: directory,
+        })
+    }
+
+    fn folder(&self, name: &str) -> Folder {
+        let name = FolderName::from_full(name.as_bytes()).unwrap();
+        self.maildir.folder(&name).unwrap()
+    }
+
+    /// INBOX with these files in `cur`.
+    fn inbox(&self, names: &[&str]) -> (Folder, Snapshot) {
+        for name in names {
+            fs::write(self.store.join("cur").join(name), "Subject: x\n\nx\n").unwrap();
+        }
+        let folder = self.folder("INBOX");
+        let view = folder.scan(Mode::ReadWrite).unwrap();
+        (folder, view)
+    }
+
+    /// Another host renames a file of `cur` to a name that this host remembers as absent.
+    fn rename(&self, old: &str, new: &str) {
+        assert!(fs::metadata(self.here.join("cur").join(new)).is_err());
+        let cur = self.store.join("cur");
+        fs::rename(cur.join(old), cur.join(new)).unwrap();
+    }
+
+    fn cur(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.store.join("cur")).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn keywords(&self, name: &str) -> Vec<String> {
+        let path = self.store.join("courierimapkeywords").join(name);
+        let text = fs::read_to_string(path).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+}
+
+fn add(keyword: &str) -> Change {
+    let keywords = vec![keyword.as_bytes().to_vec()];
+    Change::new(Action::Add, Flags::NONE, keywords)
+}
+
+#[test]
+fn an_update_that_another_host_has_replaced_is_not_read_for_the_new_one() {
+    let Some(host) = Host::new() else {
+        return;
+    };
+    let (folder, mut view) = host.inbox(&["1.a:2,"]);
+    let directory = host.store.join("courierimapkeywords");
+    fs::write(directory.join("1.a"), "k1\n").unwrap();
+    let known = fs::read(host.here.join("courierimapkeywords/1.a")).unwrap();
+    assert_eq!(known, b"k1\n");
+    // Another host merges it and writes the next.
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let merged = directory.join(format!(".{}.1.a", now / 300 + 1));
+    fs::rename(directory.join("1.a"), merged).unwrap();
+    fs::write(directory.join("1.a"), "k1\nk2\n").unwrap();
+    folder.change(&mut view, &[0], &add("k3")).unwrap();
+    assert_eq!(host.keywords("1.a"), ["k1", "k2", "k3"]);
+}
