@@ -111,7 +111,7 @@ impl Folder {
             if memchr::memchr(b':', &new).is_none() {
                 new.extend_from_slice(b":2,");
             }
-            match inner.new.rename(&old, &inner.cur, &new) {
+            match inner.new.rename_message(&old, &inner.cur, &new) {
                 Ok(()) => {
                     if let Ok(index) = usize::try_from(found) {
                         listing.rename(index, &new, false);

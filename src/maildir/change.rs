@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::error::{Error, ErrorKind, Result};
 use super::filename;
 use super::flags::Flags;
-use super::folder::{Finder, Folder, Inner};
+use super::folder::{CHASES, Finder, Folder, Inner};
 use super::keyword_files;
 use super::keywords::KeywordSet;
 use super::lock::Lock;
@@ -385,7 +385,7 @@ pub(crate) fn remove(
     wanted: impl Fn(&Snapshot) -> bool,
 ) -> Result<Removal> {
     let mut located = true;
-    for _ in 0..4 {
+    for _ in 0..CHASES {
         let Some(message) = snapshot.get(index).copied() else {
             return Ok(Removal::Missing);
         };
@@ -414,7 +414,7 @@ pub(crate) fn remove(
             Err(errno) => return Err(dir.error("unlink", snapshot.name(&message), errno)),
         }
     }
-    Ok(Removal::Missing)
+    Err(Error::io("unlink", inner.cur.path(), Errno::EAGAIN))
 }
 
 /// What [`change_flags`] did.
@@ -437,7 +437,7 @@ fn change_flags(
 ) -> Result<Renaming> {
     let mut located = true;
     let shown = snapshot.get(index).map(Message::flags);
-    for _ in 0..4 {
+    for _ in 0..CHASES {
         let Some(message) = snapshot.get(index).copied() else {
             return Ok(Renaming::Missing);
         };
@@ -461,7 +461,9 @@ fn change_flags(
         let flags = change.apply(filename::flags(&old));
         if flags == filename::flags(&old) {
             // Somebody may have renamed it since it was looked at: then the change is needed after all.
-            if inner.place(&message).stat(&old)?.is_none() {
+            let place = inner.place(&message);
+            place.look_again(&old);
+            if place.stat(&old)?.is_none() {
                 located = false;
                 continue;
             }
@@ -471,7 +473,7 @@ fn change_flags(
         let dir = inner.place(&message);
         let counts = |flags| quota::counts(&inner.name, flags);
         let (did, does) = (counts(filename::flags(&old)), counts(flags));
-        match dir.rename(&old, &inner.cur, &new) {
+        match dir.rename_message(&old, &inner.cur, &new) {
             Ok(()) => {
                 match (did, does) {
                     (true, false) => counted.subtract(quota::size_of(&inner.cur, &new)),
@@ -497,5 +499,5 @@ fn change_flags(
             Err(errno) => return Err(inner.cur.error("rename", &new, errno)),
         }
     }
-    Ok(Renaming::Missing)
+    Err(Error::io("rename", inner.cur.path(), Errno::EAGAIN))
 }

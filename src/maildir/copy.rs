@@ -16,7 +16,7 @@ use super::error::{Error, ErrorKind, Result};
 use super::filename::{self, TmpName};
 use super::files::Dir;
 use super::flags::Flags;
-use super::folder::{Finder, Folder};
+use super::folder::{CHASES, Finder, Folder};
 use super::keywords::KeywordSet;
 use super::options::Sync;
 use super::quota::{self, Amount};
@@ -178,7 +178,7 @@ impl Folder {
         let mut rest = indexes.to_vec();
         let mut by_link = true;
         // More than one round only for files that are renamed by others while this runs.
-        for _ in 0..4 {
+        for _ in 0..CHASES {
             if rest.is_empty() {
                 break;
             }

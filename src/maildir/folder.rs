@@ -17,6 +17,10 @@ use super::options::Options;
 use super::root::Root;
 use super::snapshot::{Message, Snapshot};
 
+/// How often a file is looked for anew that is renamed each time before it can be used. Nobody renames one so often:
+/// what is left is an error, not a message that is gone.
+pub(crate) const CHASES: u32 = 20;
+
 /// How a folder is scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -141,7 +145,7 @@ impl Folder {
             }
         }
         let mut finder = Finder::default();
-        for _ in 0..3 {
+        for _ in 0..CHASES {
             if !finder.locate(&self.inner, snapshot, index)? {
                 return Err(gone());
             }
@@ -152,9 +156,16 @@ impl Folder {
             if let Some(opened) = dir.open_message(snapshot.name(&message), follow)? {
                 return Ok(open_message(opened));
             }
+            if dir
+                .stat(snapshot.name(&message))?
+                .is_some_and(|stat| !files::is_regular(&stat))
+            {
+                // Nor will it be one: a directory, or a link that leads nowhere.
+                return Err(gone());
+            }
             finder.forget();
         }
-        Err(gone())
+        Err(Error::io("open", self.inner.cur.path(), Errno::EAGAIN))
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -214,6 +225,8 @@ pub(crate) struct Finder {
     listing: Option<Names>,
     /// The listing has already given a name for the message at hand.
     used: bool,
+    /// The listing is made of two, on a network file system.
+    confirmed: bool,
 }
 
 impl Finder {
@@ -229,31 +242,33 @@ impl Finder {
             return Ok(false);
         };
         let identity = filename::identity(snapshot.name(&message));
-        if let Some((name, in_new)) = self.list(inner)?.get(&identity) {
-            let unchanged = name.as_slice() == snapshot.name(&message)
-                && *in_new == message.is_in_new()
-                && !message.is_unlocated();
-            if !unchanged {
-                let name = name.clone();
-                let in_new = *in_new;
-                let flags = message.flags();
-                snapshot.renamed(index, &name);
-                if let Some(message) = snapshot.messages.get_mut(index) {
-                    message.set_in_new(in_new);
-                    // Known again with the next reading.
-                    message.set_inode(0);
-                    message.set_news(message.flags() != flags);
-                }
-            }
+        let Some((name, in_new)) = self.find(inner, &identity)? else {
+            snapshot.mark_gone(index);
+            return Ok(false);
+        };
+        let unchanged = name.as_slice() == snapshot.name(&message)
+            && in_new == message.is_in_new()
+            && !message.is_unlocated();
+        if unchanged {
+            // It is listed, and yet was not found by this name: this host remembers that there was none.
+            inner.place(&message).look_again(&name);
             return Ok(true);
         }
-        snapshot.mark_gone(index);
-        Ok(false)
+        let flags = message.flags();
+        snapshot.renamed(index, &name);
+        if let Some(message) = snapshot.messages.get_mut(index) {
+            message.set_in_new(in_new);
+            // Known again with the next reading.
+            message.set_inode(0);
+            message.set_news(message.flags() != flags);
+        }
+        Ok(true)
     }
 
     /// The next look lists anew.
     pub(crate) fn forget(&mut self) {
         self.listing = None;
+        self.confirmed = false;
     }
 
     /// After a file was not where the snapshot says: a listing is as old as the command and may be outdated, too.
@@ -264,33 +279,47 @@ impl Finder {
         self.used = misled;
     }
 
-    fn list(&mut self, inner: &Inner) -> Result<&Names> {
-        if self.listing.is_none() {
-            let mut listing = Names::new();
-            // A listing beside renames can miss names: what several in a row miss is not there. A quiet one is
-            // enough alone.
-            for _ in 0..5 {
-                let before = (inner.cur.stamp()?, inner.new.stamp()?);
-                for (dir, in_new) in [(&inner.new, true), (&inner.cur, false)] {
-                    dir.list(|entry| {
-                        if !entry.name.starts_with(b".") {
-                            listing.insert(
-                                filename::identity(entry.name),
-                                (entry.name.to_vec(), in_new),
-                            );
-                        }
-                    })?;
-                }
-                if before == (inner.cur.stamp()?, inner.new.stamp()?) {
-                    break;
-                }
+    /// On a network file system what one listing misses must be missed by another one, as in a scan.
+    fn find(&mut self, inner: &Inner, identity: &[u8]) -> Result<Option<(Vec<u8>, bool)>> {
+        loop {
+            let mut names = match self.listing.take() {
+                Some(names) => names,
+                None => list(inner, Names::new())?,
+            };
+            let found = names.get(identity).cloned();
+            let enough = found.is_some() || self.confirmed || !inner.network;
+            if !enough {
+                names = list(inner, names)?;
+                self.confirmed = true;
             }
-            self.listing = Some(listing);
+            self.listing = Some(names);
+            if enough {
+                return Ok(found);
+            }
         }
-        self.listing
-            .as_ref()
-            .ok_or_else(|| Error::new(ErrorKind::Io, "list", inner.cur.path()))
     }
+}
+
+/// Adds what is in `cur` and `new` to `names`. A listing beside renames can miss names: what several in a row miss is
+/// not there. A quiet one is enough alone.
+fn list(inner: &Inner, mut names: Names) -> Result<Names> {
+    for _ in 0..5 {
+        let before = (inner.cur.stamp()?, inner.new.stamp()?);
+        for (dir, in_new) in [(&inner.new, true), (&inner.cur, false)] {
+            dir.list(|entry| {
+                if !entry.name.starts_with(b".") {
+                    names.insert(
+                        filename::identity(entry.name),
+                        (entry.name.to_vec(), in_new),
+                    );
+                }
+            })?;
+        }
+        if before == (inner.cur.stamp()?, inner.new.stamp()?) {
+            break;
+        }
+    }
+    Ok(names)
 }
 
 /// Magic numbers of file systems whose directories change behind this kernel's back.

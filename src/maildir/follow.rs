@@ -240,7 +240,10 @@ impl Folder {
             if memchr::memchr(b':', &name).is_none() {
                 name.extend_from_slice(b":2,");
             }
-            if let Err(errno) = inner.new.rename(&arrival.place.name, &inner.cur, &name) {
+            if let Err(errno) = inner
+                .new
+                .rename_message(&arrival.place.name, &inner.cur, &name)
+            {
                 log(
                     Level::Debug,
                     format_args!("{}: {}", inner.new.path().display(), errno.desc()),

@@ -511,7 +511,7 @@ impl Maildrop {
     /// # Errors
     /// `Gone` when it is not there any more.
     pub fn open_message(&mut self, index: usize) -> Result<StoredMessage> {
-        for attempt in 0..2 {
+        for _ in 0..4 {
             let Some(message) = self.messages.get(index) else {
                 break;
             };
@@ -521,7 +521,7 @@ impl Maildrop {
             if let Some((file, stat)) = opened {
                 return Ok(StoredMessage::new(file, &stat));
             }
-            if attempt == 0 && !self.locate(index)? {
+            if !self.locate(index)? {
                 break;
             }
         }
@@ -537,7 +537,7 @@ impl Maildrop {
             return;
         }
         let new = filename::with_flags(old, flags | Flags::SEEN);
-        if self.cur.rename(old, &self.cur, &new).is_ok() {
+        if self.cur.rename_message(old, &self.cur, &new).is_ok() {
             self.rename(index, &new);
         }
     }

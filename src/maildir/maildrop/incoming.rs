@@ -53,7 +53,7 @@ pub(super) fn take_in(new: &Dir, cur: &Dir) {
             target.extend_from_slice(b":2,");
             target
         };
-        match new.rename(&name, cur, &target) {
+        match new.rename_message(&name, cur, &target) {
             Ok(()) => {}
             // Another session moved it.
             Err(Errno::ENOENT) => {}

@@ -30,7 +30,12 @@ impl Maildrop {
                 places.push(start..names.len());
             })?;
             let stable = before == self.cur.stamp()?;
+            let old = self.file_name(index).to_vec();
             let found = self.take_names(names, &places, index);
+            if found && self.file_name(index) == old {
+                // It is listed, and yet was not found by this name: this host remembers that there was none.
+                self.cur.look_again(&old);
+            }
             self.located_at =
                 (stable && !before.is_racy(SystemTime::now(), WINDOW)).then_some(before);
             if found {

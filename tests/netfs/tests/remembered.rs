@@ -102,6 +102,30 @@ fn add(keyword: &str) -> Change {
 }
 
 #[test]
+fn a_message_under_a_name_remembered_as_absent_is_there() {
+    let Some(host) = Host::new() else {
+        return;
+    };
+    let names = ["1.a:2,", "2.a:2,", "3.a:2,T", "4.a:2,"];
+    let (folder, mut view) = host.inbox(&names);
+    host.rename("1.a:2,", "1.a:2,S");
+    host.rename("2.a:2,", "2.a:2,S");
+    host.rename("3.a:2,T", "3.a:2,ST");
+    host.rename("4.a:2,", "4.a:2,S");
+    let moved = folder
+        .move_to(&mut view, &[0], &host.folder("INBOX.Other"), Keep::ALL)
+        .unwrap();
+    assert_eq!(moved.uids, [(1, 1)]);
+    let flag = Change::new(Action::Add, Flags::FLAGGED, Vec::new());
+    let changed = folder.change(&mut view, &[1], &flag).unwrap();
+    assert!(changed.missing.is_empty());
+    let expunged = folder.expunge(&mut view, &[2]).unwrap();
+    assert!(expunged.missing.is_empty() && expunged.kept.is_empty());
+    folder.open_message(&mut view, 3).unwrap();
+    assert_eq!(host.cur(), ["2.a:2,FS", "4.a:2,S"]);
+}
+
+#[test]
 fn an_update_that_another_host_has_replaced_is_not_read_for_the_new_one() {
     let Some(host) = Host::new() else {
         return;
@@ -118,4 +142,41 @@ fn an_update_that_another_host_has_replaced_is_not_read_for_the_new_one() {
     fs::write(directory.join("1.a"), "k1\nk2\n").unwrap();
     folder.change(&mut view, &[0], &add("k3")).unwrap();
     assert_eq!(host.keywords("1.a"), ["k1", "k2", "k3"]);
+}
+
+/// However the moves of one host and the flags of another one meet: what is moved is not where it was.
+#[test]
+fn a_message_that_is_moved_while_its_flags_change_does_not_stay() {
+    let Some(host) = Host::new() else {
+        return;
+    };
+    let other = host.folder("INBOX.Other");
+    for number in 0..60 {
+        let (folder, mut view) = host.inbox(&[&format!("{number}.a:2,")]);
+        let mut their_view = folder.scan(Mode::ReadWrite).unwrap();
+        // Those before are gone, but not for certain yet.
+        let last = [view.len() - 1];
+        let changes = AtomicU32::new(0);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for action in [Action::Add, Action::Remove].iter().cycle() {
+                    let change = Change::new(*action, Flags::SEEN, Vec::new());
+                    // An error or a message that is gone when the other is done.
+                    let _changed = folder.change(&mut their_view, &last, &change);
+                    changes.fetch_add(1, Ordering::Relaxed);
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+            while changes.load(Ordering::Relaxed) < 2 {
+                std::thread::yield_now();
+            }
+            let moved = folder.move_to(&mut view, &last, &other, Keep::ALL);
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(moved.unwrap().uids.len(), 1, "{number}");
+        });
+        assert_eq!(host.cur(), [] as [&str; 0], "{number}");
+    }
 }
