@@ -22,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::stat::{FileStat, UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 
 use super::error::{Error, ErrorKind, Result};
@@ -118,12 +118,10 @@ impl<'a> Lock<'a> {
     /// True while the lock file is still the one that we made. Asked immediately before a file that the lock
     /// protects is replaced: a holder that was stopped for long may have lost it.
     pub(crate) fn is_ours(&self) -> Result<bool> {
-        let Some(held) = &self.held else {
-            return Ok(true);
-        };
-        // Opened, so that on a network file system another host's lock is not taken for ours.
-        let lock = self.tmp.open_file(LOCK)?;
-        Ok(lock.is_some_and(|(_, stat)| (stat.st_dev, stat.st_ino) == held.identity))
+        match &self.held {
+            Some(held) => is_file(self.tmp, LOCK, held.identity),
+            None => Ok(true),
+        }
     }
 
     /// Renews the lock's time if it is held for long; cheap to call in a loop.
@@ -143,56 +141,107 @@ impl<'a> Lock<'a> {
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        let ours = self.is_ours().unwrap_or(false);
-        let Some(lock) = self.held.take() else {
-            return;
-        };
-        // The file first: one that is there and not known as ours is a leftover, which another thread takes away,
-        // and then this would remove the lock of whoever came next.
-        if ours {
-            if let Err(error) = self.tmp.remove(LOCK) {
+        if let Some(lock) = self.held.take() {
+            if let Err(error) = give_back(self.tmp, LOCK, lock.identity) {
                 log(Level::Err, format_args!("{error}"));
             }
         }
-        held().remove(&lock.identity);
+    }
+}
+
+/// Removes a lock file of ours, if it is ours still.
+fn give_back(tmp: &Dir, name: &[u8], identity: (u64, u64)) -> Result<()> {
+    let removed = insist(tmp, || match is_file(tmp, name, identity)? {
+        true => tmp.remove(name),
+        false => Ok(()),
+    });
+    // The file first: one that is there and not known as ours is a leftover, which another thread takes away, and
+    // then this would remove the lock of whoever came next.
+    held().remove(&identity);
+    removed
+}
+
+/// True if the lock file `name` is the one with this device and inode.
+fn is_file(tmp: &Dir, name: &[u8], identity: (u64, u64)) -> Result<bool> {
+    insist(tmp, || {
+        // Looked for on the server and opened, so that on a network file system another host's lock is not taken
+        // for ours.
+        tmp.look_again(name);
+        let lock = tmp.open_file(name)?;
+        Ok(lock.is_some_and(|(_, stat)| (stat.st_dev, stat.st_ino) == identity))
+    })
+}
+
+/// Asks for about a second what a network file system answers with an error. Nobody else could tell that a lock file
+/// of ours is one that we do not hold, or do not know of: all would wait until it is old.
+fn insist<T>(tmp: &Dir, ask: impl Fn() -> Result<T>) -> Result<T> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match ask() {
+            Err(_) if tmp.is_on_network() && pause < Duration::from_secs(1) => {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Makes a file of ours under a unique name, with the content of a lock file.
+fn make(tmp: &Dir, options: &Options) -> Result<(Vec<u8>, File, FileStat)> {
+    let (unique, file) = tmp.create_unique("courierlock", &options.host, 0o644)?;
+    let unique = unique.tmp();
+    let content = format!("{}:{}", std::process::id(), host_name());
+    match files::write_all(&file, content.as_bytes(), false, &tmp.path_of(&unique)) {
+        Ok(stat) => Ok((unique, file, stat)),
+        Err(error) => {
+            discard(tmp, &unique);
+            Err(error)
+        }
+    }
+}
+
+/// Removes a name that has served. It is not worth failing for: what is left is purged after 36 hours.
+fn discard(tmp: &Dir, unique: &[u8]) {
+    if let Err(error) = tmp.remove(unique) {
+        log(Level::Debug, format_args!("{error}"));
     }
 }
 
 /// Tries once to make the lock file `name`; its device and inode when it is ours.
 fn take(tmp: &Dir, name: &[u8], options: &Options) -> Result<Option<Held>> {
-    let (unique, file) = tmp.create_unique("courierlock", &options.host, 0o644)?;
-    let unique = unique.tmp();
-    let content = format!("{}:{}", std::process::id(), host_name());
-    let result = files::write_all(&file, content.as_bytes(), false, &tmp.path_of(&unique))
-        .and_then(|stat| link_and_judge(tmp, &unique, name, &file, (stat.st_dev, stat.st_ino)));
-    tmp.remove(&unique)?;
-    Ok(result?.map(|identity| Held {
+    let (unique, file, stat) = make(tmp, options)?;
+    let identity = (stat.st_dev, stat.st_ino);
+    let result = link_and_judge(tmp, &unique, name, &file, identity);
+    discard(tmp, &unique);
+    Ok(result?.then_some(Held {
         identity,
         _file: file,
     }))
 }
 
+/// True if the lock file is ours now.
 fn link_and_judge(
     tmp: &Dir,
     unique: &[u8],
     name: &[u8],
     file: &File,
     identity: (u64, u64),
-) -> Result<Option<(u64, u64)>> {
+) -> Result<bool> {
     // Known as ours before anybody can see it, so that another thread never judges it a leftover.
     held().insert(identity);
     let linked = tmp.link(unique, tmp, name);
-    match tmp.stat_open(file) {
-        Ok(stat) if stat.st_nlink == 2 => return Ok(Some(identity)),
-        Ok(_) => {}
-        Err(errno) => {
-            held().remove(&identity);
-            return Err(tmp.error("stat", unique, errno));
-        }
+    let ours = match tmp.stat_open(file) {
+        Ok(stat) => Ok(stat.st_nlink == 2),
+        // What the link count would have told: the lock may be ours, and nobody would ever give it back.
+        Err(_) => is_file(tmp, name, identity),
+    };
+    if matches!(ours, Ok(true)) {
+        return ours;
     }
     held().remove(&identity);
     match linked {
-        Ok(()) | Err(Errno::EEXIST) => Ok(None),
+        Ok(()) | Err(Errno::EEXIST) => ours,
         Err(errno) => Err(tmp.error("link", name, errno)),
     }
 }

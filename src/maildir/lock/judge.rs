@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::kill;
-use nix::sys::stat::{fstat, futimens};
+use nix::sys::stat::{FileStat, fstat, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
-use super::held;
+use super::{discard, held};
 use crate::maildir::error::Result;
 use crate::maildir::files::{self, Dir, Stamp};
 use crate::maildir::options::{Options, host_name};
@@ -23,17 +23,14 @@ pub(super) enum Verdict {
     Free,
     /// The owner may be alive.
     Held,
-    /// Nobody can be holding it. Names the file, so that no other one is removed, and the pid in it.
-    Stale(Stamp, Option<u32>),
+    /// Nobody can be holding it. Names the file, so that no other one is removed.
+    Stale(Stamp),
 }
 
 /// Looks at the lock file `name`.
 pub(super) fn judge(tmp: &Dir, name: &[u8], options: &Options) -> Result<Verdict> {
-    let Some(stat) = tmp.stat(name)? else {
-        return Ok(Verdict::Free);
-    };
-    let content = match tmp.read(name, 4096) {
-        Ok(Some((content, _))) => content,
+    let (content, stat) = match read(tmp, name) {
+        Ok(Some(read)) => read,
         Ok(None) => {
             return Ok(if tmp.stat(name)?.is_none() {
                 Verdict::Free
@@ -42,10 +39,13 @@ pub(super) fn judge(tmp: &Dir, name: &[u8], options: &Options) -> Result<Verdict
             });
         }
         // Unreadable: only its age can tell.
-        Err(_) => Vec::new(),
+        Err(_) => match tmp.stat(name)? {
+            Some(stat) => (Vec::new(), stat),
+            None => return Ok(Verdict::Free),
+        },
     };
     let identity = (stat.st_dev, stat.st_ino);
-    let stale = Verdict::Stale(Stamp::of(&stat), parse(&content).map(|(pid, _)| pid));
+    let stale = Verdict::Stale(Stamp::of(&stat));
     match owner(&content, host_name().as_bytes()) {
         Some(pid) if pid == std::process::id() && !held().contains(&identity) => {
             return Ok(stale);
@@ -70,6 +70,26 @@ pub(super) fn judge(tmp: &Dir, name: &[u8], options: &Options) -> Result<Verdict
     })
 }
 
+/// A lock file's content and what it is: both of one file, and the one that the server has, whatever this host
+/// remembers.
+fn read(tmp: &Dir, name: &[u8]) -> Result<Option<(Vec<u8>, FileStat)>> {
+    tmp.look_again(name);
+    let Some((file, stat)) = tmp.open_file(name)? else {
+        return Ok(None);
+    };
+    let content = tmp.read_opened(name, &file, &stat, 4096)?;
+    Ok(Some((content, stat)))
+}
+
+/// What tells one lock file from another, as [`judge`] had it.
+pub(super) fn stamp(tmp: &Dir, name: &[u8]) -> Result<Option<Stamp>> {
+    tmp.look_again(name);
+    match tmp.open_file(name) {
+        Ok(Some((_, stat))) => Ok(Some(Stamp::of(&stat))),
+        Ok(None) | Err(_) => tmp.stamp_of(name),
+    }
+}
+
 /// Pid and host in a lock file; `None` for unparsable content.
 fn parse(content: &[u8]) -> Option<(u32, &[u8])> {
     let colon = memchr::memchr(b':', content)?;
@@ -91,6 +111,6 @@ fn server_now(tmp: &Dir, options: &Options) -> Result<std::time::SystemTime> {
     let touched = futimens(&file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)
         .and_then(|()| fstat(&file))
         .map_err(|errno| tmp.error("stat", &unique, errno));
-    tmp.remove(&unique)?;
+    discard(tmp, &unique);
     Ok(files::modified(&touched?))
 }

@@ -148,9 +148,10 @@ fn threads_racing_for_a_stale_lock_never_hold_it_together() {
     }
 }
 
-/// Its holder may be stopped just before it renames a file into place.
+/// Its holder may be stopped just before it renames a file into place, and so may those whom that one took it from
+/// and, stopped at once, did not come to clear up after.
 #[test]
-fn who_takes_a_lock_over_removes_what_its_holder_had_ready() {
+fn who_takes_a_lock_over_removes_what_its_holders_had_ready() {
     let (dir, _) = folder();
     let paths = ["tmp", "courierimapkeywords"].map(|name| dir.path().join(name));
     for path in &paths {
@@ -167,14 +168,16 @@ fn who_takes_a_lock_over_removes_what_its_holder_had_ready() {
         .set_modified(age)
         .unwrap();
     let kept = [
-        // A message, the original's, another process's.
+        // A message, the original's, what was made without the lock.
         "tmp/1.M1P77_5.h",
         "tmp/1.M1P77_imapuid_5.h",
-        "tmp/1.M1P7_imapuid5.h",
+        "tmp/1.M1P77_newkeywords5.h",
         "courierimapkeywords/1.M1P77_keywords5.h",
+        "courierimapkeywords/.tmp.11.M1P77_newkeywords6.h",
     ];
     let removed = [
         "tmp/1.M1P77_imapuid5.h",
+        "tmp/1.M1P7_imapuid5.h",
         "courierimapkeywords/.tmp.11.M1P77_keywords6.h",
     ];
     for name in kept.iter().chain(&removed) {

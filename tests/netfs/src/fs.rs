@@ -222,6 +222,9 @@ impl Filesystem for NetworkFs {
         _handle: Option<FileHandle>,
         reply: ReplyAttr,
     ) {
+        if self.faults.strikes(&self.faults.stale) {
+            return reply.error(Errno::ESTALE);
+        }
         let found = self
             .inodes
             .handle(inode.0)

@@ -144,6 +144,56 @@ fn an_update_that_another_host_has_replaced_is_not_read_for_the_new_one() {
     assert_eq!(host.keywords("1.a"), ["k1", "k2", "k3"]);
 }
 
+/// What its old holder, stopped, was about to put in place is not in the listing that this host remembers.
+#[test]
+fn who_takes_a_lock_over_removes_what_was_made_ready_since_the_last_listing() {
+    let Some(host) = Host::new() else {
+        return;
+    };
+    let (folder, mut view) = host.inbox(&["1.a:2,"]);
+    assert_eq!(
+        fs::read_dir(host.here.join("courierimapkeywords"))
+            .unwrap()
+            .count(),
+        0
+    );
+    let staged = host
+        .store
+        .join("courierimapkeywords/.tmp.11.M1P77_keywords6.h");
+    fs::write(&staged, "k9\n").unwrap();
+    let lock = host.store.join("tmp/courier.lock");
+    fs::write(&lock, "77:elsewhere").unwrap();
+    let old = SystemTime::now() - Duration::from_secs(130);
+    let file = fs::File::options().write(true).open(&lock).unwrap();
+    file.set_modified(old).unwrap();
+    folder.change(&mut view, &[0], &add("k1")).unwrap();
+    assert!(!staged.exists());
+    assert_eq!(host.keywords("1.a"), ["k1"]);
+}
+
+/// A lock file that is left behind stops everybody until it is two minutes old.
+#[test]
+fn no_lock_is_left_behind_when_the_server_answers_with_errors() {
+    let Some(host) = Host::new() else {
+        return;
+    };
+    let (folder, mut view) = host.inbox(&["1.a:2,"]);
+    let faults = host.mount.faults();
+    let mut done = 0;
+    for number in 0..150 {
+        faults.stale.store(80, Ordering::Relaxed);
+        faults.lost_reply.store(80, Ordering::Relaxed);
+        let changed = folder.change(&mut view, &[0], &add(&format!("k{number}")));
+        faults.clear();
+        done += usize::from(changed.is_ok());
+        assert!(
+            !host.store.join("tmp/courier.lock").exists(),
+            "{number}: {changed:?}"
+        );
+    }
+    assert!(done > 10);
+}
+
 /// However the moves of one host and the flags of another one meet: what is moved is not where it was.
 #[test]
 fn a_message_that_is_moved_while_its_flags_change_does_not_stay() {
