@@ -6,6 +6,7 @@
 
 mod commands;
 mod messages;
+mod relation;
 mod reply;
 mod reviewed;
 

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use harness::{Error, programs};
 
+use crate::relation;
 use crate::reply::Difference;
 
 /// One line of the list: four patterns, in which `%` stands for anything (`*` is common in IMAP), and the rule that our side follows.
@@ -14,6 +15,16 @@ struct Entry {
     ours: String,
     theirs: String,
     used: Cell<bool>,
+}
+
+impl Entry {
+    /// The last pattern, or with `=NAME` a relation to our side.
+    fn allows_theirs(&self, difference: &Difference) -> bool {
+        match self.theirs.strip_prefix('=') {
+            Some(name) => relation::holds(name, &difference.ours, &difference.theirs) == Some(true),
+            None => matches(&self.theirs, &difference.theirs),
+        }
+    }
 }
 
 /// The whole list.
@@ -38,6 +49,13 @@ impl Reviewed {
                     "differences, line {line}: not five fields"
                 )));
             };
+            if let Some(name) = theirs.strip_prefix('=') {
+                if relation::holds(name, "", "").is_none() {
+                    return Err(Error::new(format!(
+                        "differences, line {line}: no relation {name}"
+                    )));
+                }
+            }
             if rule.is_empty() {
                 return Err(Error::new(format!("differences, line {line}: no rule")));
             }
@@ -60,7 +78,7 @@ impl Reviewed {
             if matches(&entry.command, command)
                 && matches(&entry.place, &difference.place)
                 && matches(&entry.ours, &difference.ours)
-                && matches(&entry.theirs, &difference.theirs)
+                && entry.allows_theirs(difference)
             {
                 entry.used.set(true);
                 allowed = true;
