@@ -100,7 +100,7 @@ fn open(settings: &Settings) -> Result<Maildrop, Refusal> {
         ));
     }
     courier::login::hook::run(&settings.user);
-    confine();
+    confine(settings)?;
     if settings.disabled {
         return Err(Refusal::new(
             "-ERR POP3 access disabled for this account.",
@@ -129,11 +129,19 @@ fn open(settings: &Settings) -> Result<Maildrop, Refusal> {
     })
 }
 
-/// Nothing is executed from here on, and nobody of this uid has to look into this process.
-fn confine() {
-    let confined =
+/// From here on the session has its maildir and its descriptors, and nothing else.
+fn confine(settings: &Settings) -> Result<(), Refusal> {
+    // Whatever the administrator wants: nothing is executed from here on, and nobody of this uid has to look into this
+    // process.
+    let hidden =
         nix::sys::prctl::set_no_new_privs().and_then(|()| nix::sys::prctl::set_dumpable(false));
-    if let Err(errno) = confined {
+    if let Err(errno) = hidden {
         log(Level::Warning, format_args!("prctl: {}", errno.desc()));
     }
+    courier::login::confine::session(&settings.user, settings.sandbox, &[]).map_err(|_refused| {
+        Refusal::new(
+            "-ERR [SYS/PERM] The session cannot be confined.",
+            ExitCode::FAILURE,
+        )
+    })
 }

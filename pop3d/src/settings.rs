@@ -1,6 +1,7 @@
 //! What pop3d takes from its environment (contract: pop3d §3).
 
 use courier::auth::options;
+use courier::login::confine::Wanted;
 use courier::login::environment::Environment;
 use courier::login::settings::Settings as LoginSettings;
 
@@ -27,6 +28,8 @@ pub struct Settings {
     pub log_deletions: bool,
     /// Content type of a wrapped message.
     pub message_type: String,
+    /// `POP3_SANDBOX`: whether the session confines itself.
+    pub sandbox: Wanted,
     /// The reply to CAPA.
     pub capability: Vec<u8>,
 }
@@ -54,6 +57,7 @@ impl Settings {
             disabled_insecure: option("disableinsecurepop3"),
             log_deletions: deletions.first().is_some_and(|&first| first != b'0'),
             message_type: message_type.replace(char::is_control, ""),
+            sandbox: Wanted::from_setting(environment.get("POP3_SANDBOX")),
             capability: crate::capability::capability(
                 |name| environment.get(name).map(<[u8]>::to_vec),
                 login.tls,

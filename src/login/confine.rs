@@ -46,7 +46,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// From the value of `IMAP_SANDBOX`: `required`, `off` (or `0` or `no`); anything else is the default.
+    /// From the value of `IMAP_SANDBOX` or `POP3_SANDBOX`: `required`, `off` (or `0` or `no`); anything else is the default.
     #[must_use]
     pub fn from_setting(value: Option<&[u8]>) -> Self {
         let is = |words: &[&str]| {
