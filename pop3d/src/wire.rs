@@ -85,6 +85,7 @@ impl<'a> Input<'a> {
     pub fn line(&mut self, output: &mut Output<'_>) -> Result<Line, Gone> {
         let mut too_long = false;
         let mut searched = 0_usize;
+        let mut deadline = None;
         loop {
             let pending = self.buffer.get(self.taken..).unwrap_or_default();
             let end = find::byte(b'\n', pending.get(searched..).unwrap_or_default())
@@ -107,15 +108,20 @@ impl<'a> Input<'a> {
                 self.taken = self.buffer.len();
                 searched = 0;
             }
-            self.fill(output)?;
+            output.flush()?;
+            // For the whole command, however slowly it comes or however long it is.
+            let now = Instant::now();
+            let deadline = *deadline.get_or_insert_with(|| now + self.limit);
+            if now > deadline {
+                return Err(Gone::Time);
+            }
+            self.fill(deadline)?;
         }
     }
 
-    fn fill(&mut self, output: &mut Output<'_>) -> Result<(), Gone> {
-        output.flush()?;
+    fn fill(&mut self, deadline: Instant) -> Result<(), Gone> {
         self.buffer.drain(..self.taken);
         self.taken = 0;
-        let deadline = Instant::now() + self.limit;
         let mut piece = [0; PIECE];
         loop {
             if !fd::wait_ready(&self.from, PollFlags::POLLIN, Some(deadline))? {
@@ -289,6 +295,23 @@ mod tests {
         // More than any socket holds.
         let mut put = || output.put(&[b'x'; 8 * 1024]);
         assert!((0..1000).any(|_| put() == Err(Gone::Time)));
+    }
+
+    #[test]
+    fn a_command_has_to_be_whole_in_time_and_not_its_next_byte() {
+        let (client, server) = UnixStream::pair().unwrap();
+        // It is given up long before it has said all.
+        let drip = std::thread::spawn(move || {
+            (0..2000).all(|_| {
+                std::thread::sleep(Duration::from_millis(5));
+                (&client).write_all(b"x").is_ok()
+            })
+        });
+        let mut output = Output::new(server.as_fd());
+        let mut input = Input::new(server.as_fd()).with_limit(Duration::from_millis(200));
+        assert_eq!(input.line(&mut output), Err(Gone::Time));
+        drop(server);
+        assert!(!drip.join().unwrap());
     }
 
     #[test]
