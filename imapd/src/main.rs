@@ -2,15 +2,15 @@
 #![no_main]
 #![allow(unsafe_code, reason = "the entry point")]
 
-use std::env;
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 courier::lean_main!(start);
 
-fn start() -> ExitCode {
+fn start(arguments: &[OsString]) -> ExitCode {
     courier::sys::log::install_panic_hook();
-    let argument = env::args_os().nth(1);
+    let argument = arguments.first().cloned();
     if argument.as_deref().is_some_and(|word| word == "--version") {
         let line = concat!("Courier-IMAP ", env!("CARGO_PKG_VERSION"), "\n");
         return match std::io::stdout().lock().write_all(line.as_bytes()) {

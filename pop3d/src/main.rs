@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "the entry point")]
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -22,14 +23,14 @@ use pop3d::wire::{Input, Output};
 
 courier::lean_main!(start);
 
-fn start() -> ExitCode {
+fn start(arguments: &[OsString]) -> ExitCode {
     let start = Instant::now();
     install_panic_hook();
     let environment = Environment::of_connection(fd::stdin());
     let login = LoginSettings::read(Protocol::Pop3, &environment);
     let settings = Settings::read(&environment, &login);
     let mut output = Output::new(fd::stdout());
-    match open(&settings) {
+    match open(&settings, arguments) {
         Ok(maildrop) => {
             let input = Input::new(fd::stdin());
             match Session::new(&settings, input, output, maildrop, start).run() {
@@ -68,7 +69,7 @@ impl Refusal {
 }
 
 /// The steps before the first command, in the contract's order.
-fn open(settings: &Settings) -> Result<Maildrop, Refusal> {
+fn open(settings: &Settings, arguments: &[OsString]) -> Result<Maildrop, Refusal> {
     let place = format!(
         "user={}, ip=[{}], port=[{}]",
         settings.user, settings.remote_ip, settings.remote_port
@@ -84,8 +85,9 @@ fn open(settings: &Settings) -> Result<Maildrop, Refusal> {
             ExitCode::SUCCESS,
         ));
     }
-    let maildir = std::env::args_os()
-        .nth(1)
+    let maildir = arguments
+        .first()
+        .cloned()
         .or_else(|| std::env::var_os("MAILDIR").filter(|path| !path.is_empty()))
         .map_or_else(|| PathBuf::from("./Maildir"), PathBuf::from);
     if let Err(error) = std::env::set_current_dir(&maildir) {

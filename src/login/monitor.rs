@@ -4,7 +4,7 @@
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -46,13 +46,8 @@ const SHUT_DOWN: &str = "Courier-IMAP server shut down by signal.";
 
 /// A login program from beginning to end: `arguments` are the mail server and the default maildir, `prepare` makes
 /// the protocol's dialog. Returns when the session did not come to a login.
-pub fn run(
-    protocol: Protocol,
-    arguments: impl Iterator<Item = OsString>,
-    prepare: Prepare,
-) -> ExitCode {
+pub fn run(protocol: Protocol, arguments: &[OsString], prepare: Prepare) -> ExitCode {
     install_panic_hook();
-    let arguments: Vec<_> = arguments.take(3).collect();
     let Some(server) = server(arguments) else {
         let text = match protocol {
             Protocol::Imap => "imaplogin expected exactly two arguments.",
@@ -71,11 +66,13 @@ pub fn run(
     }
 }
 
-fn server(arguments: Vec<OsString>) -> Option<Server> {
-    let [program, maildir] = <[OsString; 2]>::try_from(arguments).ok()?;
+fn server(arguments: &[OsString]) -> Option<Server> {
+    let [program, maildir] = arguments else {
+        return None;
+    };
     Some(Server {
-        program: CString::new(program.into_vec()).ok()?,
-        maildir: CString::new(maildir.into_vec()).ok()?,
+        program: CString::new(program.as_bytes()).ok()?,
+        maildir: CString::new(maildir.as_bytes()).ok()?,
     })
 }
 

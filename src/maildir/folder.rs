@@ -323,7 +323,7 @@ fn list(inner: &Inner, mut names: Names) -> Result<Names> {
 }
 
 /// Magic numbers of file systems whose directories change behind this kernel's back.
-const NETWORK: [i64; 9] = [
+const NETWORK: [u32; 9] = [
     0x6969,      // NFS
     0x517b,      // SMB
     0xff53_4d42, // CIFS
@@ -338,11 +338,10 @@ const NETWORK: [i64; 9] = [
 /// True if the directory is on a network or otherwise shared file system.
 pub(crate) fn is_network<F: AsFd>(dir: &F) -> bool {
     match nix::sys::statfs::fstatfs(dir) {
-        #[allow(
-            clippy::useless_conversion,
-            reason = "the type differs between architectures"
-        )]
-        Ok(stat) => NETWORK.contains(&i64::from(stat.filesystem_type().0)),
+        // The number's type differs between architectures and C libraries; it has 32 bits.
+        Ok(stat) => {
+            u32::try_from(stat.filesystem_type().0).is_ok_and(|magic| NETWORK.contains(&magic))
+        }
         Err(_) => false,
     }
 }

@@ -6,7 +6,8 @@ pub fn offset_minutes(unix: i64) -> i32 {
     #[allow(
         clippy::useless_conversion,
         irrefutable_let_patterns,
-        reason = "time_t is 32 bits wide on some targets"
+        deprecated,
+        reason = "time_t is 32 bits wide on some targets, and its width is announced to change on some"
     )]
     let Ok(time) = libc::time_t::try_from(unix) else {
         return 0;

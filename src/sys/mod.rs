@@ -30,6 +30,7 @@ pub mod pass;
 pub mod process;
 pub mod random;
 pub mod readiness;
+pub mod rename;
 pub mod sandbox;
 pub mod start;
 pub mod user;

@@ -7,8 +7,7 @@ use std::process::ExitCode;
 
 courier::lean_main!(start);
 
-fn start() -> ExitCode {
+fn start(arguments: &[OsString]) -> ExitCode {
     courier::sys::log::install_panic_hook();
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    couriertcpd::tls::main(&arguments)
+    couriertcpd::tls::main(arguments)
 }

@@ -2,6 +2,7 @@
 #![no_main]
 #![allow(unsafe_code, reason = "the entry point")]
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use courier::login::monitor::run;
@@ -9,10 +10,6 @@ use courier::login::settings::Protocol;
 
 courier::lean_main!(start);
 
-fn start() -> ExitCode {
-    run(
-        Protocol::Pop3,
-        std::env::args_os().skip(1),
-        pop3d::prelogin::prepare,
-    )
+fn start(arguments: &[OsString]) -> ExitCode {
+    run(Protocol::Pop3, arguments, pop3d::prelogin::prepare)
 }

@@ -1,9 +1,10 @@
 //! Giving files second and other names, on file systems that lose replies and remember names.
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, RenameFlags};
+use nix::fcntl::AtFlags;
 
 use super::{Dir, log_lost};
+use crate::sys::rename;
 
 impl Dir {
     /// A second name for a file.
@@ -38,7 +39,7 @@ impl Dir {
 
     /// Renames without ever overwriting.
     pub(crate) fn rename(&self, name: &[u8], to: &Self, new: &[u8]) -> Result<(), Errno> {
-        match nix::fcntl::renameat2(self, name, to, new, RenameFlags::RENAME_NOREPLACE) {
+        match rename::exclusively(self, name, to, new) {
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {}
             done => return done,
         }
@@ -65,7 +66,7 @@ impl Dir {
     /// this removes it. Two steps, a link and an unlink, would leave it there if that came between them. `EEXIST`
     /// if there is such a file already.
     pub(crate) fn rename_message(&self, name: &[u8], to: &Self, new: &[u8]) -> Result<(), Errno> {
-        match nix::fcntl::renameat2(self, name, to, new, RenameFlags::RENAME_NOREPLACE) {
+        match rename::exclusively(self, name, to, new) {
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {}
             done => return done,
         }
