@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what building and testing need, or says how. When nothing is missing it runs no program but
-# rustc --version. Debian, Ubuntu and Fedora; elsewhere it names what is missing.
+# rustc, to ask what it is and has. Debian, Ubuntu and Fedora; elsewhere it names what is missing.
 #   YES=1   do not ask, even on a terminal
 
 set -eu
@@ -104,6 +104,21 @@ else
     rust=missing
     missing="$missing
     cargo, rustc ($cargo)"
+fi
+
+# Wanted, not needed: the target that the programs before login are faster with, see the Makefile. Only rustup has it.
+# What could not be had once (no network) is not tried again before "make clean".
+without_musl=${CARGO_TARGET_DIR:-target}/without-musl
+if [ $rust = found ] && [ ! -e "$without_musl" ] && [ -z "$(packaging/musl-target.sh "$cargo")" ]; then
+    target=$(packaging/musl-target.sh -name "$cargo")
+    if [ -n "$target" ] && [ -x "${cargo%/*}/rustup" ]; then
+        say "the login programs are faster with another target of the compiler: rustup target add $target"
+        timeout 120 "${cargo%/*}/rustup" target add "$target" || {
+            say "going on without it"
+            mkdir -p "${without_musl%/*}"
+            : >"$without_musl"
+        }
+    fi
 fi
 [ -n "$missing" ] || exit 0
 
