@@ -5,6 +5,7 @@
 //! small driver of our own that needs no C++ compiler (`make fuzz-smoke`). A crash found becomes a regression test
 //! beside the parser and a seed in `seeds/NAME/`.
 
+mod backend;
 mod pop3;
 mod session;
 mod store;
@@ -39,6 +40,7 @@ use imapd::receive::{Input, LineEnd, MAX_COMMAND, MAX_LITERAL};
 use imapd::threading::{Gatherer, Headers};
 use imapd::writer::Writer;
 
+pub use backend::{helper_frame, module_settings, sql_clause};
 pub use fuzzing::{
     access_list, cache_record, change_log, folder_index, keyword_list, keyword_update,
     message_name, quota_limits, size_list, uid_database,
@@ -212,6 +214,45 @@ pub const TARGETS: &[Target] = &[
         "userdb_text",
         userdb_text,
         &["\t", "|", "=", "uid=", "#", "imappw", "\n"],
+    ),
+    (
+        "module_settings",
+        module_settings,
+        &[
+            "##NAME: MARKER:0\n",
+            "PGSQL_CONNECTION ",
+            "postgresql://",
+            "sslmode=",
+            "sslrootcert='",
+            "MYSQL_PORT 0\n",
+            "SQLITE_SELECT_CLAUSE ",
+            "USER_TABLE t\n",
+            "\\\n",
+            "'",
+        ],
+    ),
+    (
+        "sql_clause",
+        sql_clause,
+        &[
+            "$(local_part)",
+            "$(service)",
+            "$(newpass",
+            "'",
+            "''",
+            "\"",
+            "`",
+            "E'",
+            "\\",
+            "$a$",
+            "$$",
+            "\0",
+        ],
+    ),
+    (
+        "helper_frame",
+        helper_frame,
+        &["R", "D", "\x01\0\0\0", "\x02\0\0\0", "\0\0\0\0"],
     ),
     (
         "access_record",

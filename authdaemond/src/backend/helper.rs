@@ -91,11 +91,17 @@ struct Running {
 }
 
 impl Helper {
-    /// The helper of module `name`.
-    pub fn new(name: &'static str, program: PathBuf) -> Self {
+    /// The helper of module `name`: beside authdaemond where both are installed, or where they were built.
+    pub fn new(name: &'static str, paths: &Paths) -> Self {
+        let installed = paths.libexecdir.join("courier-authlib").join(name);
+        let built = paths.libexecdir.join(name);
         Self {
             name,
-            program,
+            program: if built.exists() && !installed.exists() {
+                built
+            } else {
+                installed
+            },
             running: None,
         }
     }

@@ -49,10 +49,9 @@ struct Found {
 impl Ldap {
     /// With its settings in `rc`.
     pub fn new(rc: &Path, paths: &Paths) -> Self {
-        let program = paths.libexecdir.join("courier-authlib").join(NAME);
         Self {
             configured: Configured::new(NAME, rc),
-            helper: Helper::new(NAME, program),
+            helper: Helper::new(NAME, paths),
             run_as: RunAs::mail_user(paths),
         }
     }

@@ -45,12 +45,11 @@ struct Found {
 impl Sql {
     /// With its settings in `rc`.
     pub fn new(dialect: Dialect, name: &'static str, rc: &Path, paths: &Paths) -> Self {
-        let program = paths.libexecdir.join("courier-authlib").join(name);
         Self {
             dialect,
             name,
             configured: Configured::new(name, rc),
-            helper: Helper::new(name, program),
+            helper: Helper::new(name, paths),
             run_as: RunAs::mail_user(paths),
         }
     }
