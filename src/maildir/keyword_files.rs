@@ -259,8 +259,8 @@ fn retire(keywords: &Dir, name: &[u8], number: u64) -> Result<()> {
     }
 }
 
-/// Opens the directory, making it if it is missing.
-pub(crate) fn open_or_create(dir: &Dir) -> Result<Dir> {
+/// Opens the directory, making it if it is missing, `durable` for good.
+pub(crate) fn open_or_create(dir: &Dir, durable: bool) -> Result<Dir> {
     match dir.open_dir(DIRECTORY) {
         Err(error) if error.kind() == ErrorKind::NoSuchFolder => {}
         other => return other,
@@ -277,6 +277,9 @@ pub(crate) fn open_or_create(dir: &Dir) -> Result<Dir> {
         FchmodatFlags::FollowSymlink,
     )
     .map_err(|errno| dir.error("chmod", DIRECTORY, errno))?;
+    if durable {
+        dir.sync()?;
+    }
     dir.open_dir(DIRECTORY)
 }
 
@@ -299,7 +302,7 @@ pub(crate) fn write(
     if updates.is_empty() {
         return Ok(());
     }
-    let keywords = open_or_create(dir)?;
+    let keywords = open_or_create(dir, durable)?;
     let mut by_set: HashMap<KeywordSet, Vec<&[u8]>> = HashMap::new();
     for (name, set) in updates {
         by_set.entry(*set).or_default().push(name);

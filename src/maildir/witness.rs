@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::files::Dir;
 use super::folder::{Folder, Inner};
 use super::keyword_files;
+use super::options::Sync;
 use super::snapshot::Snapshot;
 use super::watch::log_polling;
 use crate::sys::log::Level;
@@ -53,7 +54,8 @@ impl Witness {
     pub(crate) fn watch_all(&self, inner: &Inner) -> io::Result<()> {
         watch(&self.notifier, &inner.new)?;
         // Where it cannot be made (no permission), nobody else of ours makes keywords either.
-        if let Ok(keywords) = keyword_files::open_or_create(&inner.dir) {
+        let durable = inner.root.options.sync != Sync::Never;
+        if let Ok(keywords) = keyword_files::open_or_create(&inner.dir, durable) {
             watch(&self.notifier, &keywords)?;
         }
         Ok(())
