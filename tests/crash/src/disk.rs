@@ -136,6 +136,7 @@ impl Disk {
             Operation::Rename { from, to } => self.rename(from, to),
             Operation::SyncFile { .. }
             | Operation::SyncDirectory { .. }
+            | Operation::SyncAll
             | Operation::Answer { .. } => {}
         }
     }

@@ -58,6 +58,8 @@ pub enum Operation {
         /// The directory.
         path: PathBuf,
     },
+    /// Everything is on disk from here on.
+    SyncAll,
     /// The program told its client something: the octets written to descriptor 1.
     Answer {
         /// What it said.
@@ -70,13 +72,17 @@ impl Operation {
     pub fn is_change(&self) -> bool {
         !matches!(
             self,
-            Self::SyncFile { .. } | Self::SyncDirectory { .. } | Self::Answer { .. }
+            Self::SyncFile { .. }
+                | Self::SyncDirectory { .. }
+                | Self::SyncAll
+                | Self::Answer { .. }
         )
     }
 
     /// True if `later` puts this change on disk.
     pub fn is_made_safe_by(&self, later: &Self) -> bool {
         match (self, later) {
+            (change, Self::SyncAll) => change.is_change(),
             (
                 Self::Data { inode, .. } | Self::Resize { inode, .. },
                 Self::SyncFile { inode: synced },
@@ -89,6 +95,30 @@ impl Operation {
                 Self::SyncDirectory { path: synced },
             ) => path.parent() == Some(synced.as_path()),
             _ => false,
+        }
+    }
+
+    /// The change as it stands after `later`: a name that was made has moved with the file or directory.
+    pub fn after(self, later: &Self) -> Self {
+        let Self::Rename { from, to } = later else {
+            return self;
+        };
+        let moved = |path: PathBuf| match path.strip_prefix(from) {
+            Ok(rest) if rest.as_os_str().is_empty() => to.clone(),
+            Ok(rest) => to.join(rest),
+            Err(_) => path,
+        };
+        match self {
+            Self::Add { path, inode } => Self::Add {
+                path: moved(path),
+                inode,
+            },
+            Self::MakeDirectory { path } => Self::MakeDirectory { path: moved(path) },
+            Self::Rename { from, to } => Self::Rename {
+                from,
+                to: moved(to),
+            },
+            other => other,
         }
     }
 }

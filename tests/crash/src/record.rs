@@ -102,17 +102,20 @@ impl Recording {
     }
 
     fn is_at_risk(&self, index: usize, prefix: usize) -> bool {
-        let Some(change) = self
+        let change = self
             .operations
             .get(index)
-            .filter(|operation| operation.is_change())
-        else {
+            .filter(|operation| operation.is_change());
+        let Some(mut change) = change.cloned() else {
             return false;
         };
-        let later = self.operations.get(index..prefix).unwrap_or_default();
-        !later
-            .iter()
-            .any(|operation| change.is_made_safe_by(operation))
+        for later in self.operations.get(index + 1..prefix).unwrap_or_default() {
+            if change.is_made_safe_by(later) {
+                return false;
+            }
+            change = change.after(later);
+        }
+        true
     }
 }
 

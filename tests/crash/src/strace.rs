@@ -171,6 +171,7 @@ impl Parser {
                 None => Ok(()),
             },
             "fsync" | "fdatasync" => self.sync(argument(0)),
+            "syncfs" => self.push(Operation::SyncAll),
             "linkat" => {
                 let from = path_at(&self.directory, argument(0), argument(1))?;
                 self.link(&from, &path_at(&self.directory, argument(2), argument(3))?)

@@ -259,6 +259,9 @@ fn moving() {
             if !inbox.uids.contains_key(&1) || !inbox.uids.contains_key(&3) {
                 return Err("a message that was not moved is lost".to_owned());
             }
+            if told.contains("b OK") && inbox.uids.contains_key(&2) {
+                return Err("the moved message is back".to_owned());
+            }
             Ok(())
         },
     )
