@@ -1,8 +1,8 @@
 //! The confinement of a mail server once it is an account's and the account's hook has run (architecture: sandbox):
 //! what of the file system such a session keeps. The mechanisms are in [`crate::sys::confine`].
 //!
-//! A session keeps the maildir, the directories that links in it lead to (folders moved to another disk), those that
-//! `shared-folders/` leads to, what its caller names (the maildirs of a shared index), and read-only the time zones
+//! A session keeps the maildir, the directories that links in it lead to (folders moved to another disk), or those in a
+//! folder (its messages moved there), those that `shared-folders/` leads to, what its caller names (the maildirs of a shared index), and read-only the time zones
 //! and the C library's character sets. It cannot make links itself, so a session that was taken over cannot widen
 //! what the next one may reach.
 
@@ -135,13 +135,17 @@ pub fn session(user: &str, wanted: Wanted, more: &[PathBuf]) -> Result<(), Refus
     }
 }
 
-/// Adds what links in the working directory lead to, and those of `shared-folders/OWNER/FOLDER/shared`.
+/// Adds what links in the working directory lead to, those in its folders, and those of
+/// `shared-folders/OWNER/FOLDER/shared`.
 fn linked(places: &mut Vec<PathBuf>) {
     let most = places.len().saturating_add(MAX_LINKS);
     let mut shares = false;
     each(Path::new("."), |name, is_link| {
         if is_link && places.len() < most {
             places.push(PathBuf::from(name));
+        }
+        if name.as_bytes().starts_with(b".") && places.len() < most {
+            inside(Path::new(name), places);
         }
         shares |= name == "shared-folders";
     });
@@ -156,6 +160,17 @@ fn linked(places: &mut Vec<PathBuf>) {
             }
         });
     });
+}
+
+/// Adds what links in a folder lead to. Whoever moves its messages moves `cur`: one look is enough for most folders.
+fn inside(folder: &Path, places: &mut Vec<PathBuf>) {
+    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    let cur = folder.join("cur");
+    if is_link(&cur) {
+        places.push(cur);
+        let others = ["new", "tmp", "courierimapkeywords"].map(|part| folder.join(part));
+        places.extend(others.into_iter().filter(|path| is_link(path)));
+    }
 }
 
 /// Names in a directory, and whether each is a link. A directory that cannot be read has none.

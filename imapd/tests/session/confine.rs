@@ -83,6 +83,26 @@ fn folders_behind_links_work_if_the_links_were_there_before() {
 }
 
 #[test]
+fn messages_behind_links_in_a_folder_work() {
+    let home = Home::new();
+    let disk = outside(&home, "disk");
+    fs::create_dir(home.maildir().join(".Disk")).unwrap();
+    for part in ["cur", "new", "tmp"] {
+        symlink(disk.join(part), home.maildir().join(".Disk").join(part)).unwrap();
+    }
+    let mut session = home.start();
+    session.ask("STATUS INBOX.Disk (MESSAGES)", "OK");
+    session.ask("SELECT INBOX.Disk", "OK");
+    session.ask("FETCH 1 BODY.PEEK[]", "OK");
+    session.ask("STORE 1 +FLAGS (\\Flagged)", "OK");
+    session.ask("COPY 1 INBOX", "OK");
+    session.send(b"a APPEND INBOX.Disk {16+}\r\nSubject: new\r\n\r\n\r\n");
+    session.skip_to("a OK");
+    let ended = session.end();
+    assert!(!ended.log.contains("ERR"), "{}", ended.log);
+}
+
+#[test]
 fn the_trash_is_purged_behind_a_link_and_the_hook_runs_unconfined() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
