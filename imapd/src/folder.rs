@@ -175,6 +175,10 @@ impl Session {
             ) {
                 if error.kind() == ErrorKind::Denied {
                     self.log_error(&error);
+                    if place.own {
+                        // It is there: a client that believed otherwise would drop its copy.
+                        return Reply::no("Unable to open this mailbox.").with(Code::NoPerm);
+                    }
                 }
                 return missing((right == Right::Insert).then_some(Code::TryCreate));
             }

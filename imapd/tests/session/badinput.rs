@@ -214,7 +214,7 @@ fn what_is_no_folder_is_not_selected() {
 }
 
 #[test]
-fn an_unreadable_folder_is_missing_to_the_client_and_an_error_in_the_log() {
+fn an_unreadable_folder_is_refused_and_not_called_missing() {
     if nix::unistd::geteuid().is_root() {
         return skipped("root reads every folder");
     }
@@ -224,7 +224,7 @@ fn an_unreadable_folder_is_missing_to_the_client_and_an_error_in_the_log() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
     let ended = home.run(b"a SELECT INBOX.Closed\r\nb NOOP\r\n");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-    ended.has(&["a NO [NONEXISTENT]", "b OK"]);
+    ended.has(&["a NO [NOPERM]", "b OK"]);
     ended.logged("Permission denied");
 }
 

@@ -76,7 +76,11 @@ fn folders_behind_links_work_if_the_links_were_there_before() {
     if is_confined(&home) {
         // What a session that was taken over would try: somebody else makes the link here.
         symlink(outside(&home, "theirs"), home.maildir().join(".Theirs")).unwrap();
-        session.ask("SELECT INBOX.Theirs", "NO");
+        // Not "does not exist": a client would drop its copy.
+        session.ask(
+            "SELECT INBOX.Theirs",
+            "NO [NOPERM] Unable to open this mailbox.",
+        );
         let mut next = home.start();
         next.ask("SELECT INBOX.Theirs", "OK");
     }
