@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // test code: a failure is a failed test
 
+#[path = "../../imapd/tests/login_rig/mod.rs"]
+mod login_rig;
+
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -95,8 +98,7 @@ fn mail_behind_a_link_is_served_and_the_hook_runs_unconfined() {
     std::fs::write(maildir.join("new/2.b"), "Subject: b\n\nx\n").unwrap();
     std::fs::write(maildir.join("maildirsize"), "1000000S\n28 2\n").unwrap();
     let hook = maildir.join("loginexec");
-    std::fs::write(&hook, "#!/bin/sh\necho ran >../outside\n").unwrap();
-    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o700)).unwrap();
+    login_rig::put_program(&hook, "#!/bin/sh\necho ran >../outside\n");
     let session = start(home.path(), "");
     assert_eq!(session.1, "+OK logged in.\r\n");
     let replies = finish(session, "RETR 1\r\nDELE 2\r\nUIDL\r\nQUIT\r\n");

@@ -5,13 +5,11 @@
 #[path = "../../imapd/tests/login_rig/mod.rs"]
 mod login_rig;
 
-use std::fs::Permissions;
 use std::io::Write;
 use std::net::Shutdown;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use login_rig::{Login, Rig, ids, is_root, resident, status};
+use login_rig::{Login, Rig, ids, is_root, put_program, resident, status};
 
 /// With account `alice`, and the greeting read.
 fn start(rig: &mut Rig) -> Login {
@@ -293,8 +291,7 @@ fn stls_forgets_what_was_said_in_clear() {
          cat <&$peer >&$clear &\n\
          exec cat <&$clear\n";
     let path = rig.path("couriertls");
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    put_program(&path, script);
     rig.set("COURIERTLS", path.to_str().unwrap());
     rig.set("POP3_STARTTLS", "YES");
     let mut login = start(&mut rig);

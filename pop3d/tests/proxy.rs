@@ -87,41 +87,39 @@ fn utf8_is_asked_for_if_the_client_did() {
     assert!(login.log().contains(&warning), "{}", login.log());
 }
 
+/// The client's password is answered by `line`, and the log has `warning` about the server.
+fn refused(replies: &'static [&'static str], line: &str, warning: &str) {
+    let server = answering(replies);
+    let mut login = ask(&server.name(), "");
+    login.ask("PASS x", line);
+    let log = login.log();
+    let warning = format!("WARN: {warning} {}\n", server.name());
+    assert!(log.contains(&warning), "{log}");
+    assert!(log.contains("INFO: LOGIN FAILED, user=al, ip="), "{log}");
+}
+
+const FAILED: &str = "-ERR [AUTH] Login failed.";
+
 #[test]
-fn refusals_and_failures_are_told_apart() {
-    const FAILED: &str = "-ERR [AUTH] Login failed.";
-    for (replies, line, warning) in [
-        (
-            &["-ERR full\r\n"][..],
-            LATER,
-            "Did not receive greeting from",
-        ),
-        (&["* OK\r\n"], LATER, "Did not receive greeting from"),
-        (&["+OK\n"], LATER, "Did not receive greeting from"),
-        (
-            &["+OK\r\n", "-ERR who\r\n"],
-            FAILED,
-            "Login userid rejected by",
-        ),
-        (
-            &["+OK\r\n", "+OK\r\n", "-ERR wrong\r\n"],
-            FAILED,
-            "Login password rejected by",
-        ),
-        (
-            &["+OK\r\n", "+OK\r\n", "-ERR [IN-USE] locked\r\n"],
-            LATER,
-            "Login password rejected by",
-        ),
-    ] {
-        let server = answering(replies);
-        let mut login = ask(&server.name(), "");
-        login.ask("PASS x", line);
-        let log = login.log();
-        let warning = format!("WARN: {warning} {}\n", server.name());
-        assert!(log.contains(&warning), "{log}");
-        assert!(log.contains("INFO: LOGIN FAILED, user=al, ip="), "{log}");
-    }
+fn a_refused_name_is_a_failed_login() {
+    let replies = &["+OK\r\n", "-ERR who\r\n"];
+    refused(replies, FAILED, "Login userid rejected by");
+}
+
+#[test]
+fn a_refused_password_is_a_failed_login() {
+    let replies = &["+OK\r\n", "+OK\r\n", "-ERR wrong\r\n"];
+    refused(replies, FAILED, "Login password rejected by");
+}
+
+#[test]
+fn other_failures_are_a_temporary_problem() {
+    let greeting = "Did not receive greeting from";
+    refused(&["-ERR full\r\n"], LATER, greeting);
+    refused(&["* OK\r\n"], LATER, greeting);
+    refused(&["+OK\n"], LATER, greeting);
+    let replies = &["+OK\r\n", "+OK\r\n", "-ERR [IN-USE] locked\r\n"];
+    refused(replies, LATER, "Login password rejected by");
     let mut login = ask(&format!("127.0.0.1:{}", closed_port()), "");
     login.ask("PASS x", LATER);
 }

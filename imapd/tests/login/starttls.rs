@@ -3,7 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::login_rig::{Rig, ids, is_root};
+use crate::login_rig::{Rig, ids, is_root, put_program};
 
 #[test]
 fn tls_required_refuses_passwords_even_if_starttls_cannot_be_had() {
@@ -42,8 +42,7 @@ fn fake_couriertls(rig: &mut Rig, dump: &str, status: &str) {
     std::fs::create_dir(rig.path("tls")).unwrap();
     std::fs::set_permissions(rig.path("tls"), Permissions::from_mode(0o777)).unwrap();
     let path = rig.path("couriertls");
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    put_program(&path, &script);
     rig.set("COURIERTLS", path.to_str().unwrap());
     rig.set("IMAP_STARTTLS", "YES");
     rig.set("IMAP_TLS_REQUIRED", "1");

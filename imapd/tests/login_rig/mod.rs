@@ -48,6 +48,21 @@ pub(crate) fn ids() -> (u32, u32) {
     }
 }
 
+/// Makes a script that can be executed. Another process writes it: a file that is open for writing, be it in a child
+/// that another test has just forked off this process, cannot be executed.
+pub(crate) fn put_program(path: &Path, text: &str) {
+    let mut writer = Command::new("sh")
+        .args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = writer.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    drop(input);
+    assert!(writer.wait().unwrap().success());
+}
+
 /// A directory with everything one imaplogin needs.
 pub(crate) struct Rig {
     directory: tempfile::TempDir,
@@ -86,8 +101,7 @@ impl Rig {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
-        std::fs::write(path("probe"), PROBE).unwrap();
-        std::fs::set_permissions(path("probe"), Permissions::from_mode(0o755)).unwrap();
+        put_program(&path("probe"), PROBE);
         std::fs::create_dir(path("home")).unwrap();
         let paths = format!(
             "authdaemonvar={}\nmailuser=daemon\nmailgroup=daemon\n",
@@ -129,7 +143,12 @@ impl Rig {
 
     /// Makes `program` the mail server in place of the probe.
     pub(crate) fn replace_probe(&self, program: &str) {
-        std::fs::copy(program, self.path("probe")).unwrap();
+        // As in `put_program`.
+        let copied = Command::new("cp")
+            .arg(program)
+            .arg(self.path("probe"))
+            .status();
+        assert!(copied.unwrap().success());
     }
 
     /// Moves a maildir into the account's home directory and gives it to the account.
