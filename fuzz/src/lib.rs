@@ -29,12 +29,15 @@ use courier::login::peer::Peer;
 use courier::login::proxy::dialog::{self, Login, log_in};
 use courier::login::proxy::hosts;
 use courier::login::settings::Protocol;
+use courier::maildir::cache::Kind;
 use courier::maildir::{FolderName, fuzzing};
 use courier::mime::{self, address, message_id, params, structure, subject};
 use courier::text::date::{Date, DateTime};
 use courier::text::pattern::Pattern;
 use courier::text::{charset, mutf7, rfc2047};
+use imapd::digest::{self, SortRow, ThreadRow};
 use imapd::grammar::{Command, append, split_tag};
+use imapd::matching::Needle;
 use imapd::prelogin::parse as prelogin;
 use imapd::receive::{Input, LineEnd, MAX_COMMAND, MAX_LITERAL};
 use imapd::threading::{Gatherer, Headers};
@@ -78,6 +81,17 @@ pub const TARGETS: &[Target] = &[
         "cache_record",
         cache_record,
         &["\x01\0\0\0", "\0\0", "CMC\x01"],
+    ),
+    (
+        "digest_row",
+        digest_row,
+        &[
+            "\x01\x03",
+            "\x04\0\0\0",
+            "\x03\0a@b",
+            "Subject: Re: ",
+            "References: <a@b>",
+        ],
     ),
     (
         "folder_index",
@@ -491,6 +505,27 @@ pub fn address(input: &[u8]) {
     keep(subject::base(input));
 }
 
+/// What is remembered of a message for SORT and THREAD, as found and as made of a header: nothing is read that is not
+/// there.
+pub fn digest_row(input: &[u8]) {
+    let needle = Needle::new(None, b"a");
+    let look = |sort: &[u8], thread: &[u8]| {
+        let row = SortRow::read(sort);
+        assert!(row.subject.len() <= sort.len());
+        keep(row.has_in_subject(&needle));
+        let row = ThreadRow::read(thread);
+        let (own, ids) = row.ids();
+        let octets = own.map_or(0, <[u8]>::len) + ids.map(<[u8]>::len).sum::<usize>();
+        assert!(row.subject.len() + octets <= thread.len());
+    };
+    look(input, input);
+    let rows = digest::make(input);
+    let (sort, thread) = (rows.of(Kind::Sort), rows.of(Kind::Thread));
+    assert!(digest::is_sound(sort) && digest::is_sound(thread));
+    assert_eq!(SortRow::read(sort).subject, ThreadRow::read(thread).subject);
+    look(sort, thread);
+}
+
 /// Headers of many messages, one after the other, put into threads: every message is in exactly one.
 pub fn threading(input: &[u8]) {
     let mut by_references = Gatherer::default();
@@ -503,16 +538,17 @@ pub fn threading(input: &[u8]) {
                 .map_or(&[][..], |field| field.value)
         };
         let subject = subject::base(field(b"subject"));
+        let id = message_id::parse(field(b"message-id")).next();
+        let references: Vec<_> = message_id::parse(field(b"references")).collect();
         let headers = Headers {
             sent: DateTime::parse_header(field(b"date")).map_or(0, |date| date.unix()),
-            subject: subject.text,
+            subject: subject.text.as_bytes(),
             reply: subject.reply,
-            id: message_id::parse(field(b"message-id")).next(),
-            references: message_id::parse(field(b"references")).collect(),
+            id: id.as_deref(),
         };
         count += 1;
-        by_references.add(count, &headers);
-        by_subject.add(count, &headers);
+        by_references.add(count, &headers, references.iter().map(Vec::as_slice));
+        by_subject.add(count, &headers, references.iter().map(Vec::as_slice));
     }
     for threads in [by_references.by_references(), by_subject.by_subject()] {
         let mut out = Writer::memory();

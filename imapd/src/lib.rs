@@ -5,6 +5,7 @@ pub mod account;
 pub mod capability;
 pub mod command;
 pub mod content;
+pub mod digest;
 pub mod folder;
 pub mod grammar;
 pub mod idle;

@@ -44,6 +44,12 @@ impl Needle {
         self.0.find(casefold::fold(text).as_bytes()).is_some()
     }
 
+    /// Whether it is found in octets of folded text.
+    #[must_use]
+    pub fn is_in_folded(&self, text: &[u8]) -> bool {
+        self.0.find(text).is_some()
+    }
+
     /// Whether it is empty, and so found everywhere.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -19,11 +19,6 @@ const SELECTION: u8 = 1;
 /// The same where lines were left out that SEARCH may understand in another way.
 const SELECTION_ODD: u8 = 2;
 
-/// First byte of remembered sort keys; changed with what they are made of.
-const SORT_KEYS: u8 = 1;
-/// Where the subject begins in them: behind the first byte, one that is 1 if there is a date, and the date.
-const SORT_SUBJECT: usize = 10;
-
 /// Header fields that mail programs ask for in their message lists and while threading. All of a message's are kept
 /// together, so that it is known which of them it does not have.
 const FIELDS: [&[u8]; 40] = [
@@ -140,9 +135,7 @@ pub fn make(field: Field, content: &mut Content) -> io::Result<Vec<u8>> {
                 value.extend_from_slice(&measure.encode());
             }
         }
-        // Made of the header fields, see `sort_keys`.
-        Field::SortKeys => {}
-        Field::Parts | Field::ThreadKeys | Field::Preview => {}
+        Field::Parts | Field::SortKeys | Field::ThreadKeys | Field::Preview => {}
     }
     Ok(value)
 }
@@ -156,7 +149,7 @@ fn envelope(content: &mut Content, text: Text, out: &mut Vec<u8>) -> io::Result<
 /// Whether a value is to be remembered.
 #[must_use]
 pub fn is_worth_keeping(field: Field, value: &[u8]) -> bool {
-    !matches!(field, Field::Headers | Field::SortKeys) || value.len() <= SELECTION_MAX
+    field != Field::Headers || value.len() <= SELECTION_MAX
 }
 
 /// The remembered value of a field, if there is one that makes sense.
@@ -166,42 +159,9 @@ pub fn value_in<'a>(record: &Record<'a>, field: Field) -> Option<&'a [u8]> {
     let sound = match field {
         Field::Size => value.len() == size_of::<u64>(),
         Field::Headers => matches!(value.first(), Some(&(SELECTION | SELECTION_ODD))),
-        Field::SortKeys => value.first() == Some(&SORT_KEYS) && value.len() >= SORT_SUBJECT,
         _ => value.starts_with(b"(") && value.ends_with(b")"),
     };
     sound.then_some(value)
-}
-
-/// What SORT compares messages by, from the value of [`Field::SortKeys`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SortKeys<'a> {
-    /// The moment that the Date field names, Unix time; `None` without a usable one.
-    pub sent: Option<i64>,
-    /// The base subject in the form in which subjects are compared.
-    pub subject: &'a [u8],
-}
-
-impl<'a> SortKeys<'a> {
-    /// Reads a value that [`value_in`] gave.
-    #[must_use]
-    pub fn read(value: &'a [u8]) -> Self {
-        let date = value.get(2..SORT_SUBJECT).unwrap_or_default();
-        let date = date.try_into().map_or(0, i64::from_be_bytes);
-        Self {
-            sent: (value.get(1) == Some(&1)).then_some(date),
-            subject: value.get(SORT_SUBJECT..).unwrap_or_default(),
-        }
-    }
-
-    /// The value that says this.
-    #[must_use]
-    pub fn write(&self) -> Vec<u8> {
-        let mut value = Vec::with_capacity(SORT_SUBJECT + self.subject.len());
-        value.extend_from_slice(&[SORT_KEYS, u8::from(self.sent.is_some())]);
-        value.extend_from_slice(&self.sent.unwrap_or(0).to_be_bytes());
-        value.extend_from_slice(self.subject);
-        value
-    }
 }
 
 /// The header fields for SEARCH from the value of [`Field::Headers`], if it finds the same in them as in the message.
@@ -304,16 +264,6 @@ mod tests {
         &[b"X-Priority"],
         &FIELDS,
     ];
-
-    #[test]
-    fn sort_keys_are_read_as_written() {
-        for sent in [None, Some(0), Some(-1), Some(i64::MAX)] {
-            for subject in [&b""[..], b"SUBJECT", &[0, 255, 10]] {
-                let keys = SortKeys { sent, subject };
-                assert_eq!(SortKeys::read(&keys.write()), keys);
-            }
-        }
-    }
 
     #[test]
     fn only_known_fields_are_remembered() {

@@ -27,18 +27,16 @@ const MAX_UNKNOWN: usize = 1_000_000;
 type Owner = u32;
 
 /// What THREAD needs to know of a message.
-#[derive(Debug, Clone, Default)]
-pub struct Headers {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Headers<'a> {
     /// Sent date, Unix time.
     pub sent: i64,
     /// Base subject in the form in which subjects are compared.
-    pub subject: String,
+    pub subject: &'a [u8],
     /// The subject says that this is a reply or a forward.
     pub reply: bool,
     /// Its message id, if it has a valid one.
-    pub id: Option<Vec<u8>>,
-    /// The ids of its ancestors, furthest first.
-    pub references: Vec<Vec<u8>>,
+    pub id: Option<&'a [u8]>,
 }
 
 /// Gathers messages, which must be added in the order of their numbers.
@@ -72,9 +70,15 @@ impl Default for Gatherer {
 }
 
 impl Gatherer {
-    /// Adds a message. Its number is what the result calls it.
-    pub fn add(&mut self, number: u32, headers: &Headers) {
-        let subject = self.subject(headers.subject.as_bytes());
+    /// Adds a message. Its number is what the result calls it; `references` are the ids of its ancestors, furthest
+    /// first.
+    pub fn add<'a>(
+        &mut self,
+        number: u32,
+        headers: &Headers<'_>,
+        references: impl Iterator<Item = &'a [u8]> + Clone,
+    ) {
+        let subject = self.subject(headers.subject);
         let entry = u32::try_from(self.entries.len()).unwrap_or(NONE);
         self.entries.push(Entry {
             number,
@@ -83,11 +87,11 @@ impl Gatherer {
             reply: headers.reply,
         });
         // Step 1 of REFERENCES.
-        let node = self.own_node(headers.id.as_deref(), entry);
+        let node = self.own_node(headers.id, entry);
         self.nodes.push(node);
-        let skipped = headers.references.len().saturating_sub(MAX_REFERENCES);
+        let skipped = references.clone().count().saturating_sub(MAX_REFERENCES);
         let mut last = NONE;
-        for id in headers.references.iter().skip(skipped) {
+        for id in references.skip(skipped) {
             let Some(next) = self.node(id) else {
                 continue;
             };

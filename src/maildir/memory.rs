@@ -6,7 +6,9 @@
 //! Nothing in here ever fails a command. Somebody else's folder has no memory: what that owner could have written into the
 //! file would go to the client as it is.
 
-use std::io::ErrorKind;
+mod rows;
+
+use std::io::{self, ErrorKind};
 use std::time::SystemTime;
 
 use nix::sys::stat::SFlag;
@@ -17,6 +19,7 @@ use super::files;
 use super::folder::{Folder, OpenMessage};
 use super::snapshot::{Message, Snapshot};
 use crate::sys::log::{Level, log};
+use rows::Shelf;
 
 /// Octets of cache that are looked through in about the time that one message takes to be opened and parsed.
 pub(super) const PER_MESSAGE: u64 = 32 * 1024;
@@ -41,6 +44,8 @@ pub struct Memory {
     /// The cache knows what its file holds.
     ready: bool,
     warned: bool,
+    sort: Shelf,
+    thread: Shelf,
 }
 
 #[derive(Debug, Default)]
@@ -76,18 +81,10 @@ impl Memory {
 
     fn open(folder: &Folder) -> State {
         use std::os::fd::AsFd;
-        let inner = &folder.inner;
-        let ours = nix::sys::stat::fstat(&inner.dir)
-            .is_ok_and(|stat| stat.st_uid == nix::unistd::geteuid().as_raw());
-        if !ours {
+        let Some(storage) = storage(folder) else {
             return State::Unusable;
-        }
-        let storage = if inner.network {
-            Storage::Network
-        } else {
-            Storage::Local
         };
-        Cache::open(inner.dir.as_fd(), storage).map_or(State::Unusable, State::Open)
+        Cache::open(folder.inner.dir.as_fd(), storage).map_or(State::Unusable, State::Open)
     }
 
     fn cache(&mut self) -> Option<&mut Cache> {
@@ -141,26 +138,6 @@ impl Memory {
         }
     }
 
-    /// As [`Memory::add`] beside what [`Memory::get`] has just given for this message. What was added since the
-    /// command began cannot be added to.
-    pub fn add_to(&mut self, snapshot: &Snapshot, index: usize, fields: &[(Field, &[u8])]) {
-        let Some(cache) = self.cache() else {
-            return;
-        };
-        let key = snapshot
-            .get(index)
-            .and_then(|message| key(snapshot, message, None));
-        let Some(key) = key else {
-            return;
-        };
-        if cache.get(&key).is_some() {
-            cache.add(&key, fields);
-        }
-        if cache.batch_is_full() {
-            self.write();
-        }
-    }
-
     /// Ends a command: writes what it has found out.
     pub fn end(&mut self) {
         self.write();
@@ -168,6 +145,7 @@ impl Memory {
             cache.release();
         }
         self.ready = false;
+        self.end_rows();
     }
 
     /// Gives back all memory that this holds, until the next command that asks.
@@ -176,6 +154,7 @@ impl Memory {
         if matches!(self.state, State::Open(_)) {
             self.state = State::Unopened;
         }
+        self.rest_rows();
     }
 
     fn write(&mut self) {
@@ -183,36 +162,46 @@ impl Memory {
             return;
         };
         if let Err(error) = cache.flush() {
-            if !self.warned {
-                self.warned = true;
-                log(
-                    Level::Warning,
-                    format_args!("{}: {error}", super::cache::FILE_NAME),
-                );
-            }
+            self.warn(&error);
+        }
+    }
+
+    /// A cache that cannot be written: said once.
+    fn warn(&mut self, error: &io::Error) {
+        // The mailbox was deleted.
+        if error.kind() != ErrorKind::NotFound && !std::mem::replace(&mut self.warned, true) {
+            let name = super::cache::FILE_NAME;
+            log(Level::Warning, format_args!("{name}: {error}"));
         }
     }
 
     /// Ends the use of the folder: tidies up if the file has grown far beyond what `snapshot` needs.
     pub fn finish(&mut self, snapshot: &Snapshot) {
         self.end();
+        self.finish_rows(snapshot);
         let State::Open(cache) = &mut self.state else {
             return;
         };
         let known = cache.refresh_within(self.credit.max(SMALL));
         if known && cache.wants_compaction(snapshot.len()) {
             let names = snapshot.index();
-            match cache.compact(|base| names.contains_key(base)) {
-                Ok(()) => {}
-                // The mailbox was deleted.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => log(
-                    Level::Warning,
-                    format_args!("{}: {error}", super::cache::FILE_NAME),
-                ),
+            if let Err(error) = cache.compact(|base| names.contains_key(base)) {
+                self.warn(&error);
             }
         }
     }
+}
+
+/// How what is remembered of a folder is kept; `None` for somebody else's.
+fn storage(folder: &Folder) -> Option<Storage> {
+    let inner = &folder.inner;
+    let ours = nix::sys::stat::fstat(&inner.dir)
+        .is_ok_and(|stat| stat.st_uid == nix::unistd::geteuid().as_raw());
+    ours.then_some(if inner.network {
+        Storage::Network
+    } else {
+        Storage::Local
+    })
 }
 
 /// The name of a message in the cache; `None` if it cannot be told which file it is. `opened` is size and inode of the

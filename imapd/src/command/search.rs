@@ -8,15 +8,17 @@ mod watch;
 
 use std::time::SystemTime;
 
+use courier::maildir::cache::Kind;
 use courier::maildir::{Error, ErrorKind, Flags, Folder, Memory, Message, Snapshot};
 use courier::mime::header::Known;
 use courier::sys::localtime;
 use courier::text::{charset, date};
 
 use super::fetch::{log_read_error, unix_seconds};
-use super::results::{self, Kind};
+use super::results;
 use crate::attempt;
 use crate::content::Content;
+use crate::digest;
 use crate::grammar::search::{DateRelation, Search, SearchField, SearchFlag, SearchKey};
 use crate::grammar::sequence::Ranges;
 use crate::matching::{self, Needle, Needles};
@@ -69,6 +71,7 @@ pub(super) struct Candidate<'a> {
     message: Message,
     opened: Option<Opened>,
     header: Option<Vec<u8>>,
+    rows: Option<digest::Rows>,
     in_header: Option<Vec<bool>>,
     in_body: Option<Vec<bool>>,
 }
@@ -132,7 +135,13 @@ pub fn execute(session: &mut Session, search: &Search) -> Executed {
             Ok(())
         },
     )?;
-    results::put(session, Kind::Search, search.uid, search.results, &found);
+    results::put(
+        session,
+        results::Kind::Search,
+        search.uid,
+        search.results,
+        &found,
+    );
     pass.finish(session, search.uid, saves, "SEARCH done.")
 }
 
@@ -196,6 +205,7 @@ pub(super) fn pass(
             message,
             opened: None,
             header: None,
+            rows: None,
             in_header: None,
             in_body: None,
         };
@@ -460,7 +470,12 @@ impl Candidate<'_> {
     }
 
     fn is_in_field(&mut self, name: &[u8], needle: &Needle) -> Result<bool, Skip> {
-        let (found, octets) = if recall::is_remembered(name) {
+        let (found, octets) = if name.eq_ignore_ascii_case(b"Subject") {
+            self.with_row(Kind::Sort, |row| {
+                let found = digest::SortRow::read(row).has_in_subject(needle);
+                (found, row.len())
+            })?
+        } else if recall::is_remembered(name) {
             self.with_remembered(|header| (matching::in_field(header, name, needle), header.len()))?
         } else {
             let header = self.header()?;

@@ -3,16 +3,17 @@
 //! What a message is compared by becomes one string of octets: ordering those orders the messages, whatever the
 //! criteria. All of them lie in one buffer; of each message only its header is read, and for SIZE its length.
 
-use courier::mime::header::{Fields, Known, unfold};
-use courier::mime::{address, subject};
-use courier::text::{charset, collate, date, rfc2047};
+use courier::maildir::cache::Kind;
+use courier::mime::address;
+use courier::mime::header::{Fields, Known};
+use courier::text::{charset, collate, rfc2047};
 
-use super::results::{self, Kind};
+use super::results;
 use super::search::{self, Candidate, Skip};
 use crate::attempt;
+use crate::digest::SortRow;
 use crate::grammar::cursor::SyntaxError;
 use crate::grammar::sort::{Criterion, Sort, SortKey};
-use crate::recall;
 use crate::reply::{Code, Reply};
 use crate::session::{Executed, Session, malformed};
 
@@ -24,9 +25,21 @@ const TEXT_MAX: usize = 512;
 
 /// A message and its place in the buffer of keys.
 struct Row {
+    /// The first octets of the key, which decide most comparisons.
+    prefix: u64,
     index: usize,
     start: usize,
     length: usize,
+}
+
+/// The first eight octets of a key as a number that orders like them, zeros behind a shorter one.
+fn prefix(key: &[u8]) -> u64 {
+    let mut octets = [0; 8];
+    let length = key.len().min(octets.len());
+    if let (Some(to), Some(from)) = (octets.get_mut(..length), key.get(..length)) {
+        to.copy_from_slice(from);
+    }
+    u64::from_be_bytes(octets)
 }
 
 /// SORT.
@@ -48,6 +61,7 @@ pub fn execute(session: &mut Session, sort: Result<Sort, SyntaxError>) -> Execut
         let start = keys.len();
         append(candidate, &criteria, &mut keys)?;
         rows.push(Row {
+            prefix: prefix(keys.get(start..).unwrap_or_default()),
             index: candidate.index(),
             start,
             length: keys.len() - start,
@@ -55,9 +69,12 @@ pub fn execute(session: &mut Session, sort: Result<Sort, SyntaxError>) -> Execut
         Ok(())
     })?;
     let key = |row: &Row| keys.get(row.start..row.start.saturating_add(row.length));
-    rows.sort_unstable_by(|a, b| key(a).cmp(&key(b)).then(a.index.cmp(&b.index)));
+    rows.sort_unstable_by(|a, b| {
+        let order = a.prefix.cmp(&b.prefix).then_with(|| key(a).cmp(&key(b)));
+        order.then(a.index.cmp(&b.index))
+    });
     let found: Vec<usize> = rows.iter().map(|row| row.index).collect();
-    results::put(session, Kind::Sort, sort.uid, sort.results, &found);
+    results::put(session, results::Kind::Sort, sort.uid, sort.results, &found);
     pass.finish(session, sort.uid, saves, "SORT done.")
 }
 
@@ -130,7 +147,9 @@ fn append_one(candidate: &mut Candidate<'_>, key: SortKey, keys: &mut Vec<u8>) -
             append_number(size, keys);
         }
         SortKey::Subject => {
-            candidate.with_sort_keys(sort_keys, |known| append_collated(known.subject, keys))?;
+            candidate.with_row(Kind::Sort, |row| {
+                append_collated(SortRow::read(row).subject, keys);
+            })?;
         }
         SortKey::Cc => append_text(&first_address(candidate, Known::Cc, mailbox)?, keys),
         SortKey::From => append_text(&first_address(candidate, Known::From, mailbox)?, keys),
@@ -182,30 +201,10 @@ fn checksum(bytes: &[u8]) -> u64 {
 
 /// The sent date of RFC 5256 section 2.2: the Date field in UTC, INTERNALDATE if there is no usable one.
 fn sent_date(candidate: &mut Candidate<'_>) -> Result<i64, Skip> {
-    match candidate.with_sort_keys(sort_keys, |known| known.sent)? {
+    match candidate.with_row(Kind::Sort, |row| SortRow::read(row).sent)? {
         Some(sent) => Ok(sent),
         None => candidate.internal_date(),
     }
-}
-
-/// What is remembered of a header for sorting.
-fn sort_keys(header: &[u8]) -> Vec<u8> {
-    let first = |name| {
-        Fields::new(header)
-            .find(|field| Known::of(field.name) == Some(name))
-            .map(|field| field.value)
-    };
-    let subject = first(Known::Subject).map(|value| subject::base(value).text);
-    recall::SortKeys {
-        sent: first(Known::Date).and_then(header_date),
-        subject: collate::key(&subject.unwrap_or_default()).as_bytes(),
-    }
-    .write()
-}
-
-/// The moment that a Date field names, Unix time.
-pub(super) fn header_date(value: &[u8]) -> Option<i64> {
-    date::DateTime::parse_header(&unfold(value)).map(date::DateTime::unix)
 }
 
 /// Reads the first field of this name, if there is one.

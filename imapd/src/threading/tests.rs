@@ -4,8 +4,28 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{Gatherer, Headers, Threads};
+use super::{Gatherer, Threads};
 use crate::writer::Writer;
+
+/// What is known of a message.
+#[derive(Debug, Default)]
+struct Headers {
+    sent: i64,
+    subject: String,
+    reply: bool,
+    id: Option<Vec<u8>>,
+    references: Vec<Vec<u8>>,
+}
+
+fn add(gatherer: &mut Gatherer, number: u32, headers: &Headers) {
+    let known = super::Headers {
+        sent: headers.sent,
+        subject: headers.subject.as_bytes(),
+        reply: headers.reply,
+        id: headers.id.as_deref(),
+    };
+    gatherer.add(number, &known, headers.references.iter().map(Vec::as_slice));
+}
 
 /// `id date subject references`, `-` for no id; a subject that begins with `R:` is a reply's.
 fn gather(messages: &[&str]) -> Gatherer {
@@ -14,7 +34,8 @@ fn gather(messages: &[&str]) -> Gatherer {
         let mut words = line.split(' ');
         let mut word = || words.next().unwrap_or("");
         let (id, sent, subject) = (word(), word(), word());
-        gatherer.add(
+        add(
+            &mut gatherer,
             number,
             &Headers {
                 sent: sent.parse().unwrap(),
@@ -238,7 +259,7 @@ proptest! {
     ) {
         let mut gatherer = Gatherer::default();
         for ((id, refs), number) in messages.iter().zip(1..) {
-            gatherer.add(number, &Headers {
+            add(&mut gatherer, number, &Headers {
                 id: Some(vec![*id]),
                 references: refs.iter().map(|id| vec![*id]).collect(),
                 ..Headers::default()
@@ -263,7 +284,7 @@ proptest! {
         for by_references in [true, false] {
             let mut gatherer = Gatherer::default();
             for ((id, sent, subject, reply, refs), number) in messages.iter().zip(1..) {
-                gatherer.add(number, &Headers {
+                add(&mut gatherer, number, &Headers {
                     sent: *sent,
                     subject: "x".repeat(*subject as usize),
                     reply: *reply,
@@ -304,7 +325,8 @@ fn hostile_references_take_little_time_and_memory() {
         let references = (0..100)
             .map(|step| id((number * 37 + step * 7919) % 60_000))
             .collect();
-        gatherer.add(
+        add(
+            &mut gatherer,
             u32::try_from(number).unwrap() + 1,
             &Headers {
                 id: Some(id(number)),
@@ -319,7 +341,8 @@ fn hostile_references_take_little_time_and_memory() {
     // One thread, a hundred thousand deep.
     let mut gatherer = Gatherer::default();
     for number in 0..100_000 {
-        gatherer.add(
+        add(
+            &mut gatherer,
             u32::try_from(number).unwrap() + 1,
             &Headers {
                 sent: 1,

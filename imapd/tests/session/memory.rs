@@ -102,7 +102,9 @@ fn the_second_session_sees_what_the_first_saw() {
         assert!(first == second, "remembered something else");
         // Each command in a session without any memory.
         for command in COMMANDS {
-            fs::remove_file(cache(&home)).ok();
+            for name in [FILE, "courierimapcache.sort", "courierimapcache.thread"] {
+                fs::remove_file(home.maildir().join(name)).ok();
+            }
             let enable = "m ENABLE UTF8=ACCEPT";
             let alone = if command.starts_with(['n', 'o']) {
                 on_inbox(&home, &[enable, command])
@@ -119,6 +121,38 @@ fn the_second_session_sees_what_the_first_saw() {
             };
             assert!(first.contains(&alone[begin..end]), "{command}");
         }
+    }
+}
+
+#[test]
+fn a_damaged_digest_is_made_anew() {
+    const ASKED: &[&str] = &[
+        "a SORT (SUBJECT DATE) UTF-8 ALL",
+        "b THREAD REFERENCES UTF-8 ALL",
+        "c SEARCH SUBJECT e",
+    ];
+    let messages = corpus();
+    let home = home(&borrowed(&messages));
+    let first = on_inbox(&home, ASKED);
+    for name in ["courierimapcache.sort", "courierimapcache.thread"] {
+        let path = home.maildir().join(name);
+        let good = fs::read(&path).unwrap();
+        assert!(good.len() > 1000, "{name}");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let mut bad = good.clone();
+        bad[good.len() / 2] ^= 1;
+        for content in [&bad[..], &good[..good.len() / 2], b"", b"rubbish"] {
+            fs::write(&path, content).unwrap();
+            for _ in 0..2 {
+                assert!(on_inbox(&home, ASKED) == first, "{name}");
+            }
+            // Whole again for the third session.
+            assert!(fs::read(&path).unwrap().len() >= good.len(), "{name}");
+        }
+        // Written by a process that was killed in between, and the same twice.
+        fs::write(&path, [&good[..], &good[..], &good[..100]].concat()).unwrap();
+        assert!(on_inbox(&home, ASKED) == first, "{name}");
     }
 }
 

@@ -44,9 +44,9 @@ pub enum Field {
     BodyStructure = 4,
     /// Part offsets, in the form the protocol layer chooses.
     Parts = 5,
-    /// Sort keys.
+    /// Sort keys of earlier versions; now in a digest.
     SortKeys = 6,
-    /// Thread keys.
+    /// Not used: thread keys are in a digest.
     ThreadKeys = 7,
     /// Header fields that clients ask for, as stored.
     Headers = 8,

@@ -146,10 +146,14 @@ impl Segment {
         Ok(())
     }
 
-    /// Calls `each` with offset and header of every intact record between what was scanned before and `end`,
+    /// Calls `each` with offset, header and content of every intact record between what was scanned before and `end`,
     /// skipping damage to the next record. One that ends beyond `end` is left for the next call: somebody may
     /// still be writing it.
-    pub(super) fn scan(&mut self, end: u64, mut each: impl FnMut(u64, Header)) -> Health {
+    pub(super) fn scan(
+        &mut self,
+        end: u64,
+        mut each: impl FnMut(u64, Header, Record<'_>),
+    ) -> Health {
         let (mut damaged, mut health) = (0_u32, Health::Good);
         loop {
             let offset = self.scanned;
@@ -165,12 +169,9 @@ impl Segment {
                 if next > end {
                     break;
                 }
-                if self
-                    .bytes(offset, header.len)
-                    .and_then(Record::parse)
-                    .is_some()
-                {
-                    each(offset, header);
+                let record = self.bytes(offset, header.len).and_then(Record::parse);
+                if let Some(record) = record {
+                    each(offset, header, record);
                     step = header.len as u64;
                 } else {
                     damaged = damaged.saturating_add(1);

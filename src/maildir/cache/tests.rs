@@ -1,3 +1,7 @@
+use std::os::fd::AsFd;
+
+use nix::sys::stat::Mode;
+
 use super::*;
 
 fn open(directory: &Path, storage: Storage) -> Cache {

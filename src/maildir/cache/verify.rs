@@ -11,7 +11,7 @@ pub(crate) fn is_whole(file: File) -> bool {
     let Ok(size) = segment.len() else {
         return false;
     };
-    segment.scan(size, |_, _| {}) == Health::Good
+    segment.scan(size, |_, _, _| {}) == Health::Good
         && segment.scanned >= size
         && (size == 0 || size >= HEADER_LEN as u64)
 }
@@ -22,6 +22,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     use super::Key;
     use super::record::{self, Record};
 
+    super::digest::fuzz(bytes);
     assert!(Record::parse(bytes).is_none() || bytes.len() >= HEADER_LEN);
     let key = Key {
         base: b"1.a",

@@ -18,13 +18,15 @@ use nix::unistd::mkfifo;
 const SLOW: Duration = Duration::from_secs(20);
 
 /// What this project and the original keep beside the messages.
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     "courierimapuiddb",
     "courierimapkeywords",
     "courierimapkeywords/:list",
     "courierimapindex",
     "courierimapindex.log",
     "courierimapcache",
+    "courierimapcache.sort",
+    "courierimapcache.thread",
     "courierimapsubscribed",
     "courierpop3dsizelist",
     "maildirsize",

@@ -1,8 +1,10 @@
 //! What the message cache knows of a message under test, and what it is told.
 
-use courier::maildir::cache::Field;
+use courier::maildir::cache::{Field, Kind};
 
 use super::{Candidate, Skip};
+use crate::digest;
+use crate::matching;
 use crate::recall;
 
 impl Candidate<'_> {
@@ -30,39 +32,49 @@ impl Candidate<'_> {
         Ok(read(self.header()?))
     }
 
-    /// Reads the sort keys, which `make` makes of the header; from the cache, if it has them, and if not remembers
-    /// them there.
-    pub(in crate::command) fn with_sort_keys<T>(
+    /// Reads what the digest of this kind says of the message, made and remembered if it says nothing.
+    pub(in crate::command) fn with_row<T>(
         &mut self,
-        make: fn(&[u8]) -> Vec<u8>,
-        read: impl FnOnce(recall::SortKeys<'_>) -> T,
+        kind: Kind,
+        read: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Skip> {
-        if self.header.is_none() && self.memory.one_more(self.folder) {
-            let record = self.memory.get(self.folder, self.view, self.index);
-            let known = record.and_then(|record| recall::value_in(&record, Field::SortKeys));
-            if let Some(keys) = known {
-                return Ok(read(recall::SortKeys::read(keys)));
-            }
-            let known = record.and_then(|record| recall::value_in(&record, Field::Headers));
-            let keys = match known {
-                Some(header) => {
-                    let keys = recall::searchable(header).map(make);
-                    if let Some(keys) = &keys {
-                        if recall::is_worth_keeping(Field::SortKeys, keys) {
-                            let fields = [(Field::SortKeys, keys.as_slice())];
-                            self.memory.add_to(self.view, self.index, &fields);
-                        }
-                    }
-                    keys
-                }
-                None => self.remember_for_sort(make)?,
-            };
-            if let Some(keys) = keys {
-                return Ok(read(recall::SortKeys::read(&keys)));
+        // Not if the header is at hand anyway.
+        if self.rows.is_none() && self.header.is_none() {
+            let row = self.memory.row(kind, self.folder, self.view, self.index);
+            if let Some(row) = row.filter(|row| digest::is_sound(row)) {
+                return Ok(read(row));
             }
         }
-        let keys = make(self.header()?);
-        Ok(read(recall::SortKeys::read(&keys)))
+        let rows = match self.rows.take() {
+            Some(rows) => rows,
+            None => self.make_rows()?,
+        };
+        Ok(read(self.rows.insert(rows).of(kind)))
+    }
+
+    fn make_rows(&mut self) -> Result<digest::Rows, Skip> {
+        if let Some(header) = &self.header {
+            return Ok(digest::make(header));
+        }
+        let mut known = None;
+        if self.opened.is_none() && self.memory.one_more(self.folder) {
+            let record = self.memory.get(self.folder, self.view, self.index);
+            let value = record.and_then(|record| recall::value_in(&record, Field::Headers));
+            known = value.and_then(recall::searchable).map(digest::make);
+        }
+        let (rows, identity) = match known {
+            Some(rows) => (rows, None),
+            None => {
+                let opened = self.open()?;
+                let identity = opened.identity;
+                let header = matching::own_header(&mut opened.content)?;
+                (digest::make(&header), Some(identity))
+            }
+        };
+        let both = [Kind::Sort, Kind::Thread].map(|kind| (kind, rows.of(kind)));
+        self.memory
+            .add_rows(self.folder, self.view, self.index, identity, both);
+        Ok(rows)
     }
 
     /// RFC822.SIZE, from the cache if it has it.
@@ -84,21 +96,6 @@ impl Candidate<'_> {
         let fields = [(Field::Size, &octets.to_le_bytes()[..])];
         self.memory.add(self.view, self.index, identity, &fields);
         Ok(octets)
-    }
-
-    /// Remembers the message's header fields and the sort keys made of them; `None` if those need the whole header.
-    fn remember_for_sort(&mut self, make: fn(&[u8]) -> Vec<u8>) -> Result<Option<Vec<u8>>, Skip> {
-        let opened = self.open()?;
-        let identity = opened.identity;
-        let value = recall::make(Field::Headers, &mut opened.content)?;
-        let keys = recall::searchable(&value).map(make);
-        let mut fields = vec![(Field::Headers, value.as_slice())];
-        fields.extend(keys.as_deref().map(|keys| (Field::SortKeys, keys)));
-        fields.retain(|(field, value)| recall::is_worth_keeping(*field, value));
-        if !fields.is_empty() {
-            self.memory.add(self.view, self.index, identity, &fields);
-        }
-        Ok(keys)
     }
 
     /// Remembers the message's header fields, and gives them as they are remembered.
