@@ -327,6 +327,22 @@ fn debugging_shows_the_exchange_without_the_password() {
 }
 
 #[test]
+fn nothing_is_sent_in_clear_where_encryption_is_wanted() {
+    let server = Backend::new(echo);
+    let mut rig = rig("IMAP_PROXY", &server.name(), "");
+    rig.set("IMAP_PROXY_TLS", "1");
+    let mut login = rig.start();
+    login.greeting();
+    login.ask("a1 LOGIN al x", LATER);
+    let line = format!(
+        "WARN: Proxy connection to {} failed: COURIERTLS is not set\n",
+        server.name()
+    );
+    assert!(login.log().contains(&line), "{}", login.log());
+    assert_eq!(server.heard().concat(), "");
+}
+
+#[test]
 fn a_server_that_dies_in_the_middle_ends_the_session() {
     let server = Backend::new(|talk| {
         talk.say("* OK\r\n");

@@ -193,11 +193,14 @@ impl Dialer<'_> {
     /// Puts couriertls between us and the server: the certificate has to be good and for `host`. It ends with the
     /// connection, long after this process has.
     fn encrypt(&self, server: &OwnedFd, host: &Host) -> io::Result<OwnedFd> {
+        let program = self.around.environment.text("COURIERTLS");
+        if program.is_empty() {
+            return Err(io::Error::other("COURIERTLS is not set"));
+        }
         let (ours, clear) = fd::socket_pair()?;
         match fork()? {
             Fork::Parent(_) => Ok(ours),
             Fork::Child => {
-                let program = self.around.environment.text("COURIERTLS");
                 let Err(error) = self.become_couriertls(program, [server, &clear], host);
                 let program = Text(program);
                 log(Level::Err, format_args!("{program}: {}", reason(&error)));
