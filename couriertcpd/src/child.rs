@@ -4,7 +4,7 @@
 
 use std::io::Write;
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use courier::access::{Verdict, local_keys, remote_keys};
@@ -12,8 +12,7 @@ use courier::sys::log::{Level, log};
 use courier::sys::{fd, process};
 use courier_dbm::Reader;
 use nix::errno::Errno;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::Pid;
 
 use crate::dnslist::{self, Record};
@@ -24,6 +23,7 @@ use crate::proxy::{self, Header};
 use crate::shared_slots::SharedSlots;
 use crate::slots::{Slots, mapped};
 use crate::sys::Shared;
+use crate::sys::spawn::{self, Stack};
 
 /// Cells of [`Context::page`]: when a message of each kind was last written.
 pub mod cell {
@@ -379,34 +379,24 @@ pub fn shown(address: Ipv6Addr) -> String {
     }
 }
 
-/// Starts the program of a connection whose environment is known, from the parent. The C library does what [`exec`]
-/// does, in a child that shares the parent's memory until the program has begun.
+/// Starts the program of a connection whose environment is known, from the parent. Does what [`exec`] does, in a child
+/// that shares the parent's memory until the program has begun.
 ///
 /// # Errors
 /// As for fork(2) and execve(2).
 pub fn spawn(
+    stack: &mut Stack,
     service: &Service,
     connection: &TcpStream,
     environment: &Environment,
 ) -> Result<Pid, Errno> {
-    let program = service.argv.first().ok_or(Errno::ENOENT)?;
-    let mut actions = PosixSpawnFileActions::init()?;
-    for &target in targets(service) {
-        actions.add_dup2(connection.as_raw_fd(), target)?;
-    }
-    let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_flags(
-        PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
-    )?;
-    attributes.set_sigmask(&SigSet::empty())?;
-    // Rust programs ignore it, and exec keeps that.
-    attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
-    posix_spawn(
-        program.as_c_str(),
-        &actions,
-        &attributes,
+    spawn::spawn(
+        stack,
+        service.argv.first().ok_or(Errno::ENOENT)?,
         &service.argv,
         environment.entries(),
+        connection.as_fd(),
+        targets(service),
     )
 }
 

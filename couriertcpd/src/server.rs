@@ -24,6 +24,7 @@ use crate::renew::{self, Place, Question, Session};
 use crate::shared_slots::SharedSlots;
 use crate::slots::{Slots, mapped};
 use crate::sys::Shared;
+use crate::sys::spawn::Stack;
 
 /// How many waiting connections of one listener are taken before the signals are looked at again.
 const BURST: usize = 16;
@@ -80,6 +81,8 @@ pub struct Server {
     environment: Environment,
     page: Shared,
     slots: Slots,
+    /// For [`child::spawn`].
+    stack: Stack,
     /// With `-haproxy` only.
     proxied: Option<SharedSlots>,
     signals: SignalFd,
@@ -149,6 +152,7 @@ impl Server {
             environment,
             page: Shared::new(cell::COUNT)?,
             slots: Slots::default(),
+            stack: Stack::new()?,
             proxied,
             signals: SignalFd::with_flags(&set, flags)?,
             paused: None,
@@ -387,7 +391,7 @@ impl Server {
             proxied: self.proxied.as_ref().zip(slot),
         };
         if let Some(environment) = child::at_once(&context, &connection, peer) {
-            let started = child::spawn(&self.service, &connection, &environment);
+            let started = child::spawn(&mut self.stack, &self.service, &connection, &environment);
             drop(connection);
             return self.spawned(started, peer);
         }

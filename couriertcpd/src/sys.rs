@@ -1,5 +1,7 @@
 //! The only unsafe code of this package: C library services that nix does not wrap with the features we build.
 
+pub mod spawn;
+
 use std::ffi::{CStr, CString};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
