@@ -194,7 +194,7 @@ deps:
 # ---- installing ----------------------------------------------------------------------------------------------
 
 BIN_PROGRAMS = imapd pop3d maildirmake maildiracl deliverquota makedat makeimapaccess couriertls
-SBIN_PROGRAMS = imaplogin pop3login courierlogger sysconftool maildircheck \
+SBIN_PROGRAMS = imaplogin pop3login courierlogger courierwho sysconftool maildircheck \
 	userdb makeuserdb userdbpw pw2userdb authtest authenumerate authpasswd
 LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog systemhost systemuser
 RC_SCRIPTS = imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc

@@ -8,6 +8,7 @@
 //! - [`mime`]: structure of RFC 5322/2045 messages; knows no files.
 //! - [`maildir`]: the Maildir++ store; knows neither MIME nor IMAP.
 //! - [`auth`]: the client side of authdaemond and the SASL mechanisms.
+//! - [`roster`]: who is on.
 //! - [`login`]: what imaplogin and pop3login share: monitor, parser process, hand-over.
 //! - [`handover`]: how couriertls hands a connection to the TLS service.
 //! - [`access`]: access-file values, shared by couriertcpd and the tools.
@@ -22,6 +23,7 @@ pub mod handover;
 pub mod login;
 pub mod maildir;
 pub mod mime;
+pub mod roster;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod text;

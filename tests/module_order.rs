@@ -14,11 +14,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("mime", &["text"]),
     ("maildir", &["sys", "text", "config"]),
     ("auth", &["sys", "text", "config"]),
-    ("login", &["sys", "text", "config", "auth"]),
+    ("roster", &["sys", "config"]),
+    ("login", &["sys", "text", "config", "auth", "roster"]),
     ("access", &["sys", "text"]),
     (
         "tools",
-        &["sys", "text", "config", "mime", "maildir", "auth", "access"],
+        &[
+            "sys", "text", "config", "mime", "maildir", "auth", "access", "roster",
+        ],
     ),
 ];
 

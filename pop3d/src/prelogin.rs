@@ -131,6 +131,11 @@ impl Prelogin {
                 reply(talk, failed);
                 Ok(None)
             }
+            Refusal::Limit => {
+                // RFC 2449 section 8.1.2.
+                reply(talk, "-ERR [IN-USE] Too many sessions of this account.");
+                Ok(None)
+            }
             Refusal::Temporary => {
                 talk.peer.say(&talk.settings.protocol.temporary());
                 Ok(Some(Ending::End(End::Temporary)))

@@ -311,3 +311,22 @@ fn stls_forgets_what_was_said_in_clear() {
     login.expect("-ERR Commands behind STLS before the TLS negotiation.");
     assert_eq!(login.rest(), "");
 }
+
+#[test]
+fn an_account_with_all_its_sessions_is_in_use() {
+    let mut rig = Rig::with_alice();
+    let paths = std::fs::read_to_string(rig.path("paths")).unwrap();
+    let piddir = rig.path("home").parent().unwrap().display().to_string();
+    std::fs::write(rig.path("paths"), format!("{paths}piddir={piddir}\n")).unwrap();
+    rig.set("MAXPERACCOUNT", "1");
+    let mut first = start(&mut rig);
+    login_as(&mut first, "secret");
+    first.report();
+    let mut second = start(&mut rig);
+    login_as(&mut second, "secret");
+    second.expect("-ERR [IN-USE] Too many sessions of this account.");
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    second.send("PASS secret\r\n");
+    second.report();
+}

@@ -139,6 +139,8 @@ pub enum Answer {
     Rejected,
     /// The question could not be answered; tell the peer to come back later.
     Temporary,
+    /// The password is right, but the account has as many sessions as it may.
+    Limit,
     /// The challenge, not yet in base64.
     Challenge(Vec<u8>),
 }
@@ -151,6 +153,7 @@ const COMMAND: u8 = 5;
 const END: u8 = 6;
 const REJECTED: u8 = 7;
 const TEMPORARY: u8 = 8;
+const LIMIT: u8 = 9;
 
 const PASSWORD: u8 = 1;
 const CRAM: u8 = 2;
@@ -279,6 +282,7 @@ impl Answer {
         match self {
             Self::Rejected => vec![REJECTED],
             Self::Temporary => vec![TEMPORARY],
+            Self::Limit => vec![LIMIT],
             Self::Challenge(text) => {
                 let mut message = vec![CHALLENGE];
                 put(&mut message, text);
@@ -293,6 +297,7 @@ impl Answer {
         let answer = match reader.byte()? {
             REJECTED => Self::Rejected,
             TEMPORARY => Self::Temporary,
+            LIMIT => Self::Limit,
             CHALLENGE => Self::Challenge(reader.field(SECRET_MAX)?.to_vec()),
             _ => return None,
         };
@@ -494,6 +499,7 @@ mod tests {
         for answer in [
             Answer::Rejected,
             Answer::Temporary,
+            Answer::Limit,
             Answer::Challenge(b"PDEyMz4=".to_vec()),
         ] {
             assert_eq!(Answer::decode(&answer.encode()), Some(answer));

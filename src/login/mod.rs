@@ -20,6 +20,7 @@
 //! - [`logline`]: log lines, word for word.
 
 pub mod confine;
+mod enter;
 pub mod environment;
 pub mod handover;
 pub mod hook;

@@ -16,6 +16,7 @@ use nix::sys::wait::WaitStatus;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::enter;
 use super::environment::Environment;
 use super::handover::{Origin, Refused, Server, Session, check};
 use super::logline::{self, Field, Place};
@@ -315,7 +316,10 @@ impl Monitor {
             },
         }
         match check(account) {
-            Ok(session) => self.become_session(&session, &origin, method, user),
+            Ok(session) if enter::enter(&self.paths, &self.settings, session.address()) => {
+                self.become_session(&session, &origin, method, user)
+            }
+            Ok(_too_many) => Next::Answer(Answer::Limit),
             Err(Refused) => self.reject(method, user),
         }
     }

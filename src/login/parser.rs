@@ -54,6 +54,8 @@ pub enum Refusal {
     Rejected,
     /// Could not be checked.
     Temporary,
+    /// Right, but the account has as many sessions as it may.
+    Limit,
 }
 
 /// What a dialog works with: the peer, the settings, and the questions it may ask the monitor.
@@ -77,6 +79,7 @@ impl Talk<'_> {
     pub fn login(&mut self, attempt: Attempt) -> Result<Refusal, Gone> {
         match self.ask(&Request::Try(attempt))? {
             Answer::Temporary => Ok(Refusal::Temporary),
+            Answer::Limit => Ok(Refusal::Limit),
             Answer::Rejected | Answer::Challenge(_) => Ok(Refusal::Rejected),
         }
     }
@@ -88,7 +91,7 @@ impl Talk<'_> {
     pub fn challenge(&mut self) -> Result<Vec<u8>, Gone> {
         match self.ask(&Request::Challenge)? {
             Answer::Challenge(text) => Ok(text),
-            Answer::Rejected | Answer::Temporary => Err(Gone::Monitor),
+            Answer::Rejected | Answer::Temporary | Answer::Limit => Err(Gone::Monitor),
         }
     }
 

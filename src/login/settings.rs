@@ -104,6 +104,10 @@ pub struct Settings {
     pub proxy_tls: bool,
     /// AUTH_MKHOMEDIR_SKEL.
     pub skeleton: Option<PathBuf>,
+    /// Whether sessions are entered into the roster (ROSTER).
+    pub roster: bool,
+    /// Most sessions of one account at the same time, if not 0 (MAXPERACCOUNT).
+    pub account_limit: usize,
     /// DEBUG_LOGIN: 1 logs commands and names, 2 passwords too.
     pub debug: i64,
 }
@@ -133,6 +137,8 @@ impl Settings {
             proxy_foreign: protocol == Protocol::Imap && number("PROXY_FOREIGN"),
             proxy_tls: number("PROXY_TLS"),
             skeleton: (!skeleton.is_empty()).then(|| path(skeleton)),
+            roster: environment.text("ROSTER").is_empty() || environment.yes("ROSTER"),
+            account_limit: usize::try_from(environment.number("MAXPERACCOUNT")).unwrap_or(0),
             debug: environment.number("DEBUG_LOGIN"),
         }
     }

@@ -1,5 +1,6 @@
 //! The one place for unsafe code in this crate; everything exported is safe to call.
 
+pub mod clock;
 pub mod confine;
 pub mod dir;
 pub mod endpoint;
@@ -27,6 +28,7 @@ pub mod log;
 pub mod map;
 pub mod notify;
 pub mod pass;
+pub mod pidfd;
 pub mod process;
 pub mod random;
 pub mod readiness;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::sys::log::{Level, install_panic_hook, log, reason};
 
+pub mod courierwho;
 pub mod deliverquota;
 pub mod maildiracl;
 pub mod maildircheck;

@@ -308,6 +308,11 @@ fn login(
             reply(talk, tag, FAILED);
             Ok(Next::Go)
         }
+        Refusal::Limit => {
+            // RFC 5530.
+            reply(talk, tag, "NO [LIMIT] Too many sessions of this account.");
+            Ok(Next::Go)
+        }
         Refusal::Temporary => {
             talk.peer
                 .say(b"* BYE Temporary problem, please try again later\r\n");

@@ -9,6 +9,7 @@ mod confine;
 mod failures;
 mod handover;
 mod input;
+mod limit;
 mod mechanisms;
 mod starttls;
 
