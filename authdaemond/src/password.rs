@@ -1,5 +1,7 @@
 //! Stored password forms: checking them and making new ones (contract: auth-modules §2).
 
+mod derived;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::Md5;
@@ -10,6 +12,9 @@ use crate::sys;
 
 /// Whether `supplied` is the password that `stored` was made from. Takes as long for a near miss as for any other.
 pub fn verify(stored: &[u8], supplied: &[u8]) -> bool {
+    if let Some(matches) = derived::verify(stored, supplied) {
+        return matches;
+    }
     let Some((tag, rest)) = tagged(stored) else {
         return matches_crypt(stored, supplied);
     };
@@ -93,8 +98,16 @@ pub enum Form {
     Sha512Crypt,
     /// `$2b$`.
     Bcrypt,
-    /// `$y$`.
+    /// `$y$`, or `$6$` where libcrypt lacks it. What new passwords get unless something else was asked for.
     Yescrypt,
+    /// `$argon2id$`. No Courier reads it; asked for by name only, as are the next ones.
+    Argon2id,
+    /// `$pbkdf2-sha256$`.
+    Pbkdf2Sha256,
+    /// `SCRAM-SHA-256$`, which SCRAM needs.
+    ScramSha256,
+    /// `SCRAM-SHA-1$`.
+    ScramSha1,
     /// `{MD5}`, unsalted base64.
     Md5,
     /// `{MD5RAW}`, unsalted hexadecimal.
@@ -110,19 +123,22 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form for the successor of `stored`: tagged forms stay what they are, crypt forms keep or raise their
-    /// strength, and everything else becomes `$6$`.
+    /// The form for the successor of `stored`: tagged forms stay what they are, so do those that were asked for by
+    /// name, crypt forms keep or raise their strength, and everything else becomes `$y$`.
     pub fn successor(stored: &[u8]) -> Self {
         if let Some(form) = tagged(stored).and_then(|(tag, _)| Self::by_name(&tag)) {
             return form;
         }
-        if stored.starts_with(b"$y$") || stored.starts_with(b"$gy$") {
-            return Self::Yescrypt;
+        if let Some(form) = derived::form(stored) {
+            return form;
+        }
+        if stored.starts_with(b"$6$") {
+            return Self::Sha512Crypt;
         }
         if stored.starts_with(b"$2") {
             return Self::Bcrypt;
         }
-        Self::Sha512Crypt
+        Self::Yescrypt
     }
 
     /// By the name of the tag, any case. Only the tags that every Courier reads.
@@ -134,6 +150,24 @@ impl Form {
             ("SSHA", Self::Ssha),
             ("SHA256", Self::Sha256),
             ("SHA512", Self::Sha512),
+        ];
+        all.iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|&(_, form)| form)
+    }
+
+    /// By a name that is no tag, any case: forms that have to be asked for.
+    pub fn by_word(name: &str) -> Option<Self> {
+        let all = [
+            ("crypt", Self::Yescrypt),
+            ("yescrypt", Self::Yescrypt),
+            ("bcrypt", Self::Bcrypt),
+            ("sha1", Self::Sha),
+            ("sha512-crypt", Self::Sha512Crypt),
+            ("argon2id", Self::Argon2id),
+            ("pbkdf2-sha256", Self::Pbkdf2Sha256),
+            ("scram-sha-256", Self::ScramSha256),
+            ("scram-sha-1", Self::ScramSha1),
         ];
         all.iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
@@ -165,7 +199,10 @@ pub fn hash(form: Form, password: &[u8]) -> Option<Vec<u8>> {
         Form::Md5Crypt => crypted(c"$1$"),
         Form::Sha512Crypt => crypted(c"$6$"),
         Form::Bcrypt => crypted(c"$2b$"),
-        Form::Yescrypt => crypted(c"$y$"),
+        Form::Yescrypt => crypted(c"$y$").or_else(|| crypted(c"$6$")),
+        Form::Argon2id | Form::Pbkdf2Sha256 | Form::ScramSha256 | Form::ScramSha1 => {
+            derived::hash(form, password)
+        }
         Form::Md5 => tagged("MD5", &STANDARD.encode(Md5::digest(password))),
         Form::Md5Raw => tagged("MD5RAW", &hex(&Md5::digest(password))),
         Form::Sha => tagged("SHA", &STANDARD.encode(Sha1::digest(password))),
@@ -279,6 +316,10 @@ mod tests {
             Form::Sha512Crypt,
             Form::Bcrypt,
             Form::Yescrypt,
+            Form::Argon2id,
+            Form::Pbkdf2Sha256,
+            Form::ScramSha256,
+            Form::ScramSha1,
             Form::Md5,
             Form::Md5Raw,
             Form::Sha,
@@ -290,19 +331,20 @@ mod tests {
             assert!(verify(&stored, b"se cret"), "{form:?}");
             assert!(!verify(&stored, b"secret"), "{form:?}");
             let expected = if form == Form::Md5Crypt {
-                Form::Sha512Crypt
+                Form::Yescrypt
             } else {
                 form
             };
             assert_eq!(Form::successor(&stored), expected);
         }
-        assert_eq!(Form::successor(b"Tipu/t16APb6s"), Form::Sha512Crypt);
-        assert_eq!(Form::successor(b""), Form::Sha512Crypt);
+        assert_eq!(Form::successor(b"Tipu/t16APb6s"), Form::Yescrypt);
+        assert_eq!(Form::successor(b""), Form::Yescrypt);
         assert_ne!(hash(Form::Ssha, b"a"), hash(Form::Ssha, b"a"));
         for (stored, begin) in [
-            ("{CRYPT}xyz", "{CRYPT}$6$"),
+            ("{CRYPT}xyz", "{CRYPT}$y$"),
             ("{crypt}$2b$x", "{CRYPT}$2b$"),
-            ("", "$6$"),
+            ("{CRYPT}$6$a", "{CRYPT}$6$"),
+            ("", "$y$"),
         ] {
             let new = successor(stored.as_bytes(), b"x").unwrap();
             assert!(

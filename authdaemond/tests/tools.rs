@@ -39,7 +39,7 @@ fn an_account_is_made_step_by_step_and_can_log_in() {
         "",
     );
     let hash = succeeds(&daemon.tool(USERDBPW, &[], "se cret\n"));
-    assert!(hash.starts_with("$6$"), "{hash}");
+    assert!(hash.starts_with("$y$"), "{hash}");
     set(&["carol", "set", "systempw"], &hash);
     for digest in ["md5", "sha1", "sha256"] {
         let flag = format!("-hmac-{digest}");
@@ -56,7 +56,7 @@ fn an_account_is_made_step_by_step_and_can_log_in() {
     assert_eq!(daemon.login("imap", "carol", "secret"), "FAIL\n");
     let shown = set(&["-show", "carol"], "");
     assert!(
-        shown.starts_with("uid=6000\ngid=6000\nhome=/home/carol\nsystempw=$6$"),
+        shown.starts_with("uid=6000\ngid=6000\nhome=/home/carol\nsystempw=$y$"),
         "{shown}"
     );
     assert!(
@@ -178,7 +178,7 @@ fn makeuserdb_says_what_is_wrong() {
 fn hashes_are_of_the_kind_asked_for_and_verify() {
     let instance = Instance::prepare(RC);
     for (program, arguments, prefix) in [
-        (USERDBPW, &[][..], "$6$"),
+        (USERDBPW, &[][..], "$y$"),
         (USERDBPW, &["-md5"], "$1$"),
         (AUTHPASSWD, &[], "$1$"),
         (AUTHPASSWD, &["md5"], "{MD5}"),
@@ -187,7 +187,12 @@ fn hashes_are_of_the_kind_asked_for_and_verify() {
         (AUTHPASSWD, &["ssha"], "{SSHA}"),
         (AUTHPASSWD, &["sha256"], "{SHA256}"),
         (AUTHPASSWD, &["sha512"], "{SHA512}"),
-        (AUTHPASSWD, &["crypt"], "$6$"),
+        (AUTHPASSWD, &["crypt"], "$y$"),
+        (AUTHPASSWD, &["bcrypt"], "$2b$"),
+        (AUTHPASSWD, &["argon2id"], "$argon2id$"),
+        (AUTHPASSWD, &["PBKDF2-SHA256"], "$pbkdf2-sha256$"),
+        (AUTHPASSWD, &["scram-sha-256"], "SCRAM-SHA-256$"),
+        (AUTHPASSWD, &["scram-sha-1"], "SCRAM-SHA-1$"),
         (AUTHPASSWD, &["whatever"], "{SSHA}"),
     ] {
         for password in ["pass word", ""] {

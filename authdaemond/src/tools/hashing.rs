@@ -19,7 +19,7 @@ pub fn userdbpw(program: &str, arguments: &[Vec<u8>]) -> ExitCode {
     let words: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
     let form = match words.as_slice() {
         // The original's default is DES with eight significant characters; this is what its crypt(3) reads as well.
-        [] => Ok(Form::Sha512Crypt),
+        [] => Ok(Form::Yescrypt),
         [b"-md5"] => Ok(Form::Md5Crypt),
         [flag] => match Digest::ALL
             .into_iter()
@@ -47,15 +47,11 @@ pub fn authpasswd(program: &str, arguments: &[Vec<u8>]) -> ExitCode {
         None => Form::Md5Crypt,
         Some(method) => {
             let method = method.get(..METHOD_MAX).unwrap_or(method);
-            match String::from_utf8_lossy(method)
-                .to_ascii_lowercase()
-                .as_str()
-            {
-                "crypt" => Form::Sha512Crypt,
-                "sha1" => Form::Sha,
-                // COMPAT: an unknown method means {SSHA}.
-                name => Form::by_name(name).unwrap_or(Form::Ssha),
-            }
+            let name = String::from_utf8_lossy(method);
+            // COMPAT: an unknown method means {SSHA}.
+            Form::by_name(&name)
+                .or_else(|| Form::by_word(&name))
+                .unwrap_or(Form::Ssha)
         }
     };
     match read() {
