@@ -142,7 +142,8 @@ impl Checker<'_> {
             i64::try_from(usage.messages).unwrap_or(i64::MAX),
         );
         // Changed meanwhile: the numbers are of different times.
-        let unchanged = root.dir.stamp_of(QUOTA).unwrap_or_default() == self.quota_stamp;
+        let (stamp, options) = (self.quota_stamp, self.options);
+        let unchanged = root.dir.stamp_of(QUOTA).unwrap_or_default() == stamp;
         let text = if let Some(line) = bad {
             format!("a line makes no sense: {line}")
         } else if !bytes.ends_with(b"\n") {
@@ -156,14 +157,16 @@ impl Checker<'_> {
             return;
         };
         self.repairable(name, QUOTA, "quota", Level::Problem, &text, || {
-            if !unchanged {
+            let tmp = need(root.tmp.as_ref(), &root.dir)?;
+            let _lock = Lock::acquire(tmp, options)?;
+            if root.dir.stamp_of(QUOTA).unwrap_or_default() != stamp {
                 let path = root.dir.path_of(QUOTA);
                 return Err(Error::io("replace", &path, nix::errno::Errno::EAGAIN));
             }
             let mut content = first.to_vec();
             let total = format!("\n{:>12} {:>12}\n", there.0, there.1);
             content.extend_from_slice(total.as_bytes());
-            replace(root, QUOTA, &content, "maildirsize", self.options)
+            replace(root, QUOTA, &content, "maildirsize", options)
         });
     }
 
@@ -191,15 +194,26 @@ impl Checker<'_> {
             );
             self.problem(name, SIZE_LIST, "pop3-uidl", &text);
         }
-        let known = bytes.starts_with(b"/2 ") || bytes.starts_with(b"/3 ");
+        let known = is_known(&bytes);
         let (bad, torn) = (said - list.entries.len().min(said), !bytes.ends_with(b"\n"));
         if known && (bad > 0 || torn) {
             let text = match bad {
                 0 => "the last line has no end".to_owned(),
                 bad => format!("{} no sense", many(bad, "line makes", "lines make")),
             };
-            let validity = list.validity.unwrap_or_default();
             self.repairable(name, SIZE_LIST, "pop3-lines", Level::Problem, &text, || {
+                let tmp = need(root.tmp.as_ref(), &root.dir)?;
+                let _lock = Lock::acquire(tmp, self.options)?;
+                // As it is now: a session may have written it, and given new identifiers.
+                let Some((bytes, _)) = root.dir.read(SIZE_LIST, LIMIT)? else {
+                    return Ok(());
+                };
+                if !is_known(&bytes) {
+                    let path = root.dir.path_of(SIZE_LIST);
+                    return Err(Error::io("replace", &path, nix::errno::Errno::EAGAIN));
+                }
+                let list = SizeList::parse(&bytes);
+                let validity = list.validity.unwrap_or_default();
                 let content = SizeList::encode(list.next, validity, list.entries.into_iter());
                 replace(root, SIZE_LIST, &content, "pop3", self.options)
             });
@@ -218,6 +232,10 @@ impl Checker<'_> {
         self.repairable(&root.name, COUNTER, "counter", Level::Problem, text, || {
             let tmp = need(root.tmp.as_ref(), &root.dir)?;
             let _lock = Lock::acquire(tmp, self.options)?;
+            let now = root.dir.read(COUNTER, LIMIT)?;
+            if now.is_some_and(|(bytes, _)| decimal(bytes.trim_ascii()).is_some()) {
+                return Ok(());
+            }
             let content = format!("{highest}\n");
             replace(root, COUNTER, content.as_bytes(), "imapuid", self.options)
         });
@@ -249,6 +267,11 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
+}
+
+/// True for a list of a version whose entries are read.
+fn is_known(list: &[u8]) -> bool {
+    list.starts_with(b"/2 ") || list.starts_with(b"/3 ")
 }
 
 /// True if the line has a limit in it, and nothing that a reader would warn of.
