@@ -266,8 +266,12 @@ pub(crate) fn open_or_create(dir: &Dir, durable: bool) -> Result<Dir> {
         other => return other,
     }
     match dir.mkdir(DIRECTORY, 0o700) {
-        Err(error) if error.errno() != Some(Errno::EEXIST) => return Err(error),
-        _ => {}
+        // Made meanwhile, or no directory: whatever it is, it is not ours to change.
+        Err(error) if error.errno() == Some(Errno::EEXIST) => {
+            let opened = dir.open_dir(DIRECTORY);
+            return opened.map_err(|error| error.with_kind(ErrorKind::Io));
+        }
+        made => made?,
     }
     let folder = fstat(dir).map_err(|errno| Error::io("stat", dir.path(), errno))?;
     fchmodat(

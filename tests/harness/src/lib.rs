@@ -3,6 +3,7 @@
 //! - [`server`]: one private server — ours, Debian's original, or a mixture — on a free loopback port.
 //! - [`account`]: its accounts and their maildirs.
 //! - [`client`]: a plain IMAP connection that knows lines and literals and nothing else.
+//! - [`pop3`]: the same for POP3, and a server for it.
 //! - [`script`]: conversation scripts, `tests/conversation/*.t`.
 //! - [`mail`]: realistic messages from a seed.
 //! - [`programs`]: where the programs under test are.
@@ -15,6 +16,7 @@ pub mod client;
 mod error;
 pub mod mail;
 pub mod pair;
+pub mod pop3;
 pub mod process;
 pub mod programs;
 pub mod script;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use harness::client::Client;
 use harness::process::tree;
 use harness::server::{PASSWORD, Server, Setup, Side};
-use harness::{Error, mail};
+use harness::{Error, mail, pop3};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -31,6 +31,9 @@ const FILES: [&str; 11] = [
     "courierpop3dsizelist",
     "maildirsize",
 ];
+
+/// Those of them that POP3 looks at.
+const POP3_FILES: [&str; 3] = ["courierimapcache", "courierpop3dsizelist", "maildirsize"];
 
 /// A way to spoil a file; what was there is gone, except where it says so.
 type Spoil = (&'static str, fn(&Path, &[u8]) -> Result<(), Error>);
@@ -75,14 +78,16 @@ const SPOILS: [Spoil; 9] = [
     }),
 ];
 
-fn remove(path: &Path) -> Result<Vec<u8>, Error> {
-    let old = fs::read(path).unwrap_or_default();
+/// Those that leave a regular file that can be read: it is put in order or replaced.
+const MENDED: [&str; 3] = ["its first half", "swapped octets", "ones"];
+
+fn remove(path: &Path) -> Result<(), Error> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path)?,
         Ok(_) => fs::remove_file(path)?,
         Err(_) => {}
     }
-    Ok(old)
+    Ok(())
 }
 
 /// A session that uses every file; the mail must be there. What is refused must be refused with an answer.
@@ -123,6 +128,40 @@ fn look(server: &Server, bodies: &[Vec<u8>], what: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The same by POP3. `all`: not where the list of identifiers cannot be kept. Then there may be one message, so that
+/// a full mailbox can be emptied (contract: maildir 8).
+fn look_by_pop3(server: &Server, bodies: &[Vec<u8>], what: &str, all: bool) -> Result<(), Error> {
+    let started = Instant::now();
+    let commands = "STAT\r\nLIST\r\nUIDL\r\nRETR 1\r\nRETR 2\r\nRETR 3\r\nQUIT\r\n";
+    let replies = pop3::session(server.port, "joe", commands)?;
+    let found = bodies
+        .iter()
+        .filter(|body| replies.windows(body.len()).any(|part| part == *body))
+        .count();
+    let enough = found == bodies.len() || (!all && found == 1);
+    assert!(enough, "{what}, by POP3: {}", replies.escape_ascii());
+    assert!(replies.ends_with(b"+OK Bye-bye.\r\n"), "{what}, by POP3");
+    let took = started.elapsed();
+    assert!(took < SLOW, "{what}, by POP3: {took:?}");
+    Ok(())
+}
+
+/// What one session after the other has logged: what can be healed, and that is every regular file that can be read,
+/// is told once at most, and then no more. Each of the others is told by each command that cannot do without.
+fn logged_once_and_healed(file: &str, what: &str, said: &[Vec<String>]) {
+    let healed = MENDED.contains(&what)
+        // Where a directory belongs nothing of this is ours to remove.
+        && file != "courierimapkeywords";
+    for (time, said) in said.iter().enumerate() {
+        let most = match (healed, time) {
+            (true, 0) => 1,
+            (true, _) => 0,
+            (false, _) => 2,
+        };
+        assert!(said.len() <= most, "{file}: {what}, time {time}: {said:?}");
+    }
+}
+
 fn sound(server: &Server) -> Result<(), Error> {
     let end = Instant::now() + SLOW;
     while tree(server.listener.id().as_raw()).len() > 1 {
@@ -136,11 +175,37 @@ fn sound(server: &Server) -> Result<(), Error> {
     Ok(())
 }
 
+/// What was logged since there were `before` octets, when `sessions` have ended in all; without what each login says.
+fn complaints(server: &Server, before: &mut usize, sessions: usize) -> Result<Vec<String>, Error> {
+    let end = Instant::now() + SLOW;
+    loop {
+        let log = server.log();
+        if log.matches("LOGOUT, ").count() >= sessions {
+            let new = log.get(*before..).unwrap_or_default();
+            *before = log.len();
+            let said = new.lines().filter(|line| {
+                let routine = ["Connection, ", "LOGIN, ", "LOGOUT, "];
+                !routine.iter().any(|word| line.contains(word))
+            });
+            return Ok(said.map(str::to_owned).collect());
+        }
+        if Instant::now() > end {
+            return Err(Error::new(format!(
+                "{sessions} sessions have not ended: {log}"
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn whatever_stands_in_place_of_the_files_the_mail_is_served() -> Result<(), Error> {
     harness::run(|| {
         let server = Server::start(&Setup::new(Side::Ours, &["joe"]))?;
         let account = server.account("joe")?;
+        let pop3 = pop3::server(Side::Ours, "other", std::slice::from_ref(account))?;
+        let (mut imap_seen, mut pop3_seen) = (0, 0);
+        let (mut sessions, mut pop3_sessions) = (0, 0);
         for file in FILES {
             for (what, spoil) in SPOILS {
                 account.reset()?;
@@ -149,17 +214,46 @@ fn whatever_stands_in_place_of_the_files_the_mail_is_served() -> Result<(), Erro
                     account.place("INBOX", body, "S")?;
                 }
                 look(&server, &bodies, "whole")?;
+                if POP3_FILES.contains(&file) {
+                    look_by_pop3(&pop3, &bodies, "whole", true)?;
+                }
                 let path = account.maildir().join(file);
-                let old = remove(&path)?;
+                let old = fs::read(&path).unwrap_or_default();
+                remove(&path)?;
                 if path.parent().is_some_and(Path::is_dir) {
                     spoil(&path, &old)?;
                 }
-                let what = format!("{file}: {what}");
-                look(&server, &bodies, &what)?;
-                look(&server, &bodies, &format!("{what}, again"))?;
+                sessions += 1;
+                complaints(&server, &mut imap_seen, sessions)?;
+                let mut said = Vec::new();
+                for time in ["", ", again", ", a third time"] {
+                    let what = format!("{file}: {what}{time}");
+                    look(&server, &bodies, &what)?;
+                    sessions += 1;
+                    said.push(complaints(&server, &mut imap_seen, sessions)?);
+                }
+                logged_once_and_healed(file, what, &said);
+                if !POP3_FILES.contains(&file) {
+                    continue;
+                }
+                pop3_sessions += 1;
+                complaints(&pop3, &mut pop3_seen, pop3_sessions)?;
+                // IMAP has healed what it could, which is less than all of these.
+                remove(&path)?;
+                spoil(&path, &old)?;
+                let mut said = Vec::new();
+                for time in ["", ", again"] {
+                    let label = format!("{file}: {what}{time}");
+                    let kept = file != "courierpop3dsizelist" || MENDED.contains(&what);
+                    look_by_pop3(&pop3, &bodies, &label, kept)?;
+                    pop3_sessions += 1;
+                    said.push(complaints(&pop3, &mut pop3_seen, pop3_sessions)?);
+                }
+                logged_once_and_healed(file, what, &said);
             }
         }
-        sound(&server)
+        sound(&server)?;
+        sound(&pop3)
     })
 }
 

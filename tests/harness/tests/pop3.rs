@@ -11,50 +11,10 @@ use std::time::{Duration, Instant};
 
 use harness::account::{Account, wire_form};
 use harness::client::Client;
+use harness::pop3::{server, session};
 use harness::process::output;
 use harness::server::{PASSWORD, Server, Setup, Side};
 use harness::{Error, mail, programs};
-
-/// A POP3 server of `side` with account `user` and the accounts `guests` of another one.
-fn server(side: Side, user: &str, guests: &[Account]) -> Result<Server, Error> {
-    let mut setup = Setup::new(side, &[user]);
-    setup.guests = guests.to_vec();
-    setup.command = Some(match side {
-        Side::Ours => vec![
-            programs::ours("pop3login")?.into(),
-            programs::ours("pop3d")?.into(),
-            "Maildir".into(),
-        ],
-        Side::Reference => vec![
-            "/usr/lib/courier/courier/courierpop3login".into(),
-            "/usr/lib/courier/courier/courierpop3d".into(),
-            "Maildir".into(),
-        ],
-    });
-    Server::start(&setup)
-}
-
-/// All replies to `commands`, sent in one piece, with the login before them.
-fn session(port: u16, user: &str, commands: &str) -> Result<Vec<u8>, Error> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    // The original forgets what follows the login in one packet, so its greeting is waited for.
-    stream.write_all(format!("USER {user}\r\nPASS {PASSWORD}\r\n").as_bytes())?;
-    let mut replies = Vec::new();
-    let mut buffer = [0; 4096];
-    while !replies.ends_with(b"+OK logged in.\r\n") {
-        let count = stream.read(&mut buffer)?;
-        replies.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        if count == 0 {
-            let text = String::from_utf8_lossy(&replies).into_owned();
-            return Err(Error::new(format!("no login: {text}")));
-        }
-    }
-    stream.write_all(commands.as_bytes())?;
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest)?;
-    Ok(rest)
-}
 
 /// The contents of a maildir's messages, as they travel, in the order of their names.
 fn wire_messages(directory: &Path) -> Result<Vec<Vec<u8>>, Error> {
