@@ -16,7 +16,7 @@ source := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 CONFIG = config.mk
 PORT = 1143
 
-.PHONY: all check install install-strip install-configure uninstall deps run bench check-interop clean dist help
+.PHONY: all check install install-strip install-configure uninstall deps deps-run run bench check-interop clean dist help
 .PHONY: fuzz fuzz-smoke soak
 .PHONY: check-format check-lints check-tests check-run check-linkage check-install check-manuals check-scripts
 all:
@@ -191,6 +191,9 @@ check-scripts:
 deps:
 	@packaging/deps.sh
 
+deps-run:
+	@packaging/deps.sh run
+
 # ---- installing ----------------------------------------------------------------------------------------------
 
 BIN_PROGRAMS = imapd pop3d maildirmake maildiracl deliverquota makedat makeimapaccess couriertls
@@ -306,7 +309,7 @@ uninstall:
 
 # ---- trying and measuring ------------------------------------------------------------------------------------
 
-run: deps
+run: deps-run
 	@$(RUN_CARGO) build --locked
 	@BUILT='$(abspath $(TARGET))/debug' PORT='$(PORT)' exec packaging/run.sh
 

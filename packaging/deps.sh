@@ -2,9 +2,11 @@
 # Installs what building and testing need, or says how. When nothing is missing it runs no program but
 # rustc, to ask what it is and has. Debian, Ubuntu and Fedora; elsewhere it names what is missing.
 #   YES=1   do not ask, even on a terminal
+#   deps.sh run   leaves out the database and directory servers, which only tests need
 
 set -eu
 cd "$(dirname "$0")/.."
+scope=${1:-all}
 
 # One line for each thing:  test | Debian and Ubuntu package | Fedora package | what for
 # The tests are "cmd NAME" (in PATH or an sbin directory), "file PATH", "server NAME" (where daemons lie) and "perl
@@ -42,6 +44,17 @@ cmd git                             | git              | git              | make
 
 say() { echo "deps: $*"; }
 
+# Whether to go on: asked on a terminal only.
+agreed() {
+    [ "${YES:-}" != 1 ] && [ -t 0 ] || return 0
+    printf 'deps: go on? [Y/n] '
+    read -r answer || answer=n
+    case $answer in
+        '' | y | Y | yes) return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
 present() {
     case $1 in
         cmd)
@@ -49,6 +62,7 @@ present() {
             ;;
         file) [ -e "$2" ] ;;
         server)
+            [ "$scope" != run ] || return 0
             for candidate in "/usr/sbin/$2" "/usr/bin/$2" "/usr/libexec/$2" /usr/lib/postgresql/*/bin/"$2"; do
                 [ ! -x "$candidate" ] || return 0
             done
@@ -113,7 +127,7 @@ if [ $rust = found ] && [ ! -e "$without_musl" ] && [ -z "$(packaging/musl-targe
     target=$(packaging/musl-target.sh -name "$cargo")
     if [ -n "$target" ] && [ -x "${cargo%/*}/rustup" ]; then
         say "the login programs are faster with another target of the compiler: rustup target add $target"
-        timeout 120 "${cargo%/*}/rustup" target add "$target" || {
+        { agreed && timeout 120 "${cargo%/*}/rustup" target add "$target"; } || {
             say "going on without it"
             mkdir -p "${without_musl%/*}"
             : >"$without_musl"
@@ -175,24 +189,17 @@ if [ $root = no ]; then
     exit 1
 fi
 say "about to run: $command"
-if [ "${YES:-}" != 1 ] && [ -t 0 ]; then
-    printf 'deps: go on? [Y/n] '
-    read -r answer || answer=n
-    case $answer in
-        '' | y | Y | yes) ;;
-        *)
-            say "nothing installed"
-            exit 1
-            ;;
-    esac
-fi
+agreed || {
+    say "nothing installed"
+    exit 1
+}
 
 if [ $family = fedora ]; then
     exec $command
 fi
 
 # A test tool must not leave a daemon running: while packages are unpacked every start is refused, and
-# fail2ban, of which only the pattern tester is wanted, is switched off if this run brought it.
+# the services that this run brought are switched off; the tests start programs of their own.
 policy=/usr/sbin/policy-rc.d
 ours=
 cleanup() { [ -z "$ours" ] || rm -f "$policy"; }
@@ -209,11 +216,16 @@ if ! $command; then
     apt-get update -qq
     $command
 fi
-case " $packages " in
-    *" fail2ban "*)
-        if [ -d /run/systemd/system ]; then
-            systemctl disable --now fail2ban.service >/dev/null 2>&1 || say "could not disable fail2ban.service"
-        fi
-        ;;
-esac
+# Package and its service.
+for service in fail2ban:fail2ban mariadb-server:mariadb postgresql:postgresql slapd:slapd; do
+    case " $packages " in
+        *" ${service%:*} "*) ;;
+        *) continue ;;
+    esac
+    if [ -d /run/systemd/system ]; then
+        systemctl disable --now "${service#*:}.service" >/dev/null 2>&1 || say "could not disable ${service#*:}.service"
+    elif command -v update-rc.d >/dev/null 2>&1; then
+        update-rc.d "${service#*:}" disable >/dev/null 2>&1 || say "could not disable ${service#*:}"
+    fi
+done
 say "done"
