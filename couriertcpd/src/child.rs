@@ -332,7 +332,7 @@ fn exceeded(context: &Context<'_>, address: Ipv6Addr, environment: &Environment)
         .filter(|&limit| limit > 0)
         .unwrap_or(service.max_per_address);
     let (from_address, from_block) = match context.proxied {
-        Some((slots, own)) => slots.count(own, address),
+        Some((slots, own)) => slots.count(own, address, service.whole),
         None => (
             context.slots.from_address(address),
             context.slots.from_block(address),

@@ -11,6 +11,7 @@ use crate::dnslist::{Kind, List};
 use crate::identity::Identity;
 use crate::listen;
 use crate::proxy::Rules;
+use crate::slots::Whole;
 
 const NAMES: &[&str] = &[
     "access",
@@ -26,6 +27,7 @@ const NAMES: &[&str] = &[
     "listen",
     "maxperc",
     "maxperip",
+    "maxperipv6bits",
     "maxprocs",
     "nodnslookup",
     "noidentlookup",
@@ -91,6 +93,8 @@ pub struct Service {
     pub max_processes: usize,
     /// `-maxperip`.
     pub max_per_address: usize,
+    /// `-maxperipv6bits`.
+    pub whole: Whole,
     /// `-maxperc`.
     pub max_per_block: usize,
     /// From how many connections on a warning is logged.
@@ -164,6 +168,15 @@ pub fn parse(program: &str, arguments: &[OsString]) -> Result<Action, String> {
     };
     let max_processes = count("maxprocs", "maxprocsarg", 40)?;
     let max_per_address = count("maxperip", "maxperip", 4)?;
+    let whole = match arguments.last("maxperipv6bits") {
+        None => Whole::default(),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|bits| (1..=128).contains(bits))
+            .map(Whole)
+            .ok_or("Invalid -maxperipv6bits option.")?,
+    };
     let max_per_block = count("maxperc", "maxperc", max_processes)?;
     let backlog = match arguments.last("listen") {
         None => Backlog::MAXCONN,
@@ -210,6 +223,7 @@ pub fn parse(program: &str, arguments: &[OsString]) -> Result<Action, String> {
         .map_err(|error| error.to_string())?,
         max_processes,
         max_per_address,
+        whole,
         max_per_block,
         warn,
         names: !arguments.has("nodnslookup"),
@@ -345,6 +359,10 @@ mod tests {
             ),
             (&["-maxperip=-1", "143", "p"], "Invalid -maxperip option."),
             (&["-maxperc=", "143", "p"], "Invalid -maxperc option."),
+            (
+                &["-maxperipv6bits=129", "143", "p"],
+                "Invalid -maxperipv6bits option.",
+            ),
             (&["-listen=0", "143", "p"], "Invalid -listen option."),
             (&["0", "p"], "Invalid port: 0"),
             (&["-haproxy=x", "143", "p"], "Invalid -haproxy option: x"),

@@ -145,13 +145,14 @@ impl Server {
             true => Some(SharedSlots::new(service.max_processes)?),
             false => None,
         };
+        let slots = Slots::new(service.whole);
         Ok(Self {
             service,
             listeners,
             access,
             environment,
             page: Shared::new(cell::COUNT)?,
-            slots: Slots::default(),
+            slots,
             stack: Stack::new()?,
             proxied,
             signals: SignalFd::with_flags(&set, flags)?,

@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::slots::block;
+use crate::slots::{Whole, block};
 use crate::sys::Shared;
 
 /// An address per slot, in two cells each; zero is a free slot or one whose client is not known yet.
@@ -79,8 +79,8 @@ impl SharedSlots {
         Ipv6Addr::from(bits)
     }
 
-    /// How many slots other than `own` have exactly `address`, and how many are in its block.
-    pub fn count(&self, own: usize, address: Ipv6Addr) -> (usize, usize) {
+    /// How many slots other than `own` have `address`, or one that counts as the same, and how many are in its block.
+    pub fn count(&self, own: usize, address: Ipv6Addr, whole: Whole) -> (usize, usize) {
         let mut same = 0_usize;
         let mut near = 0_usize;
         for slot in 0..self.cells.len() / 2 {
@@ -88,7 +88,7 @@ impl SharedSlots {
             if slot == own || other.is_unspecified() {
                 continue;
             }
-            same = same.saturating_add(usize::from(other == address));
+            same = same.saturating_add(usize::from(whole.of(other) == whole.of(address)));
             near = near.saturating_add(usize::from(block(other) == block(address)));
         }
         (same, near)
@@ -115,11 +115,23 @@ mod tests {
         }
         slots.enter(taken[0], address("::ffff:192.0.2.1"));
         slots.enter(taken[1], address("::ffff:192.0.2.9"));
-        assert_eq!(slots.count(taken[2], address("::ffff:192.0.2.1")), (1, 2));
-        assert_eq!(slots.count(taken[0], address("::ffff:192.0.2.1")), (0, 1));
-        assert_eq!(slots.count(taken[2], address("2001:db8::1")), (0, 0));
+        assert_eq!(
+            slots.count(taken[2], address("::ffff:192.0.2.1"), Whole::default()),
+            (1, 2)
+        );
+        assert_eq!(
+            slots.count(taken[0], address("::ffff:192.0.2.1"), Whole::default()),
+            (0, 1)
+        );
+        assert_eq!(
+            slots.count(taken[2], address("2001:db8::1"), Whole::default()),
+            (0, 0)
+        );
         slots.release(Pid::from_raw(100));
-        assert_eq!(slots.count(taken[2], address("::ffff:192.0.2.1")), (0, 1));
+        assert_eq!(
+            slots.count(taken[2], address("::ffff:192.0.2.1"), Whole::default()),
+            (0, 1)
+        );
         assert_eq!(slots.reserve(), Some(taken[0]));
     }
 }

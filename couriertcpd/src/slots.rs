@@ -26,15 +26,47 @@ pub fn block(address: Ipv6Addr) -> u128 {
     (u128::from(address) >> bits) << bits
 }
 
+/// What counts as one address for `-maxperip`: the first so many bits of an IPv6 address (`-maxperipv6bits`). A
+/// customer's network has 2^64 addresses at least, each of which would have a limit of its own otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole(pub u8);
+
+impl Default for Whole {
+    fn default() -> Self {
+        Self(128)
+    }
+}
+
+impl Whole {
+    /// The first address of those that count as one with `address`.
+    pub fn of(self, address: Ipv6Addr) -> Ipv6Addr {
+        if address.to_ipv4_mapped().is_some() {
+            return address;
+        }
+        let rest = 128_u32.saturating_sub(u32::from(self.0));
+        let mask = u128::MAX.checked_shl(rest).unwrap_or(0);
+        Ipv6Addr::from(u128::from(address) & mask)
+    }
+}
+
 /// Live sessions by process, address and block.
 #[derive(Debug, Default)]
 pub struct Slots {
+    whole: Whole,
     sessions: HashMap<Pid, Ipv6Addr>,
     addresses: HashMap<Ipv6Addr, usize>,
     blocks: HashMap<u128, usize>,
 }
 
 impl Slots {
+    /// None yet.
+    pub fn new(whole: Whole) -> Self {
+        Self {
+            whole,
+            ..Self::default()
+        }
+    }
+
     /// How many sessions there are.
     pub fn len(&self) -> usize {
         self.sessions.len()
@@ -50,9 +82,12 @@ impl Slots {
         self.sessions.iter().map(|(&pid, &address)| (pid, address))
     }
 
-    /// How many come from exactly `address`.
+    /// How many come from `address`, or from one that counts as the same.
     pub fn from_address(&self, address: Ipv6Addr) -> usize {
-        self.addresses.get(&address).copied().unwrap_or(0)
+        self.addresses
+            .get(&self.whole.of(address))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// How many come from the block of `address`, itself included.
@@ -64,14 +99,14 @@ impl Slots {
     pub fn add(&mut self, pid: Pid, address: Ipv6Addr) {
         self.remove(pid);
         self.sessions.insert(pid, address);
-        increment(&mut self.addresses, address);
+        increment(&mut self.addresses, self.whole.of(address));
         increment(&mut self.blocks, block(address));
     }
 
     /// Forgets the session of `pid`, if it is one.
     pub fn remove(&mut self, pid: Pid) {
         if let Some(address) = self.sessions.remove(&pid) {
-            decrement(&mut self.addresses, &address);
+            decrement(&mut self.addresses, &self.whole.of(address));
             decrement(&mut self.blocks, &block(address));
         }
     }
@@ -112,6 +147,19 @@ mod tests {
         }
         assert!(slots.is_empty());
         assert!(slots.addresses.is_empty() && slots.blocks.is_empty());
+    }
+
+    #[test]
+    fn addresses_of_one_network_can_count_as_one() {
+        let mut slots = Slots::new(Whole(64));
+        let address = |text: &str| mapped(text.parse().unwrap());
+        slots.add(Pid::from_raw(100), address("2001:db8::1"));
+        slots.add(Pid::from_raw(101), address("192.0.2.1"));
+        assert_eq!(slots.from_address(address("2001:db8::ffff:0:2")), 1);
+        assert_eq!(slots.from_address(address("2001:db8:0:1::1")), 0);
+        assert_eq!(slots.from_address(address("192.0.2.2")), 0);
+        slots.remove(Pid::from_raw(100));
+        assert_eq!(slots.from_address(address("2001:db8::1")), 0);
     }
 
     #[test]

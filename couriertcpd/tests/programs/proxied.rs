@@ -131,3 +131,29 @@ fn limits_and_access_list_apply_to_the_client_not_to_the_proxy() {
         (!read_line(&mut client).is_empty()).then_some(())
     });
 }
+
+/// The networks of customers are not at hand on the loopback, but a proxy can speak of them.
+#[test]
+fn addresses_of_one_ipv6_network_count_as_one_if_asked() {
+    let client = |host: &str| format!("PROXY TCP6 {host} 2001:db8:f::1 4711 143\r\n");
+    for (options, served) in [
+        (&["-nodnslookup", "-haproxy", "-maxperip=1"][..], true),
+        (
+            &[
+                "-nodnslookup",
+                "-haproxy",
+                "-maxperip=1",
+                "-maxperipv6bits=64",
+            ],
+            false,
+        ),
+    ] {
+        let tcpd = Tcpd::start(options, TELL);
+        let mut first = send(&tcpd, client("2001:db8::1").as_bytes());
+        assert!(read_line(&mut first).starts_with("2001:db8::1 "));
+        let mut second = send(&tcpd, client("2001:db8::2").as_bytes());
+        assert_eq!(read_line(&mut second).starts_with("2001:db8::2 "), served);
+        let mut other = send(&tcpd, client("2001:db8:0:1::1").as_bytes());
+        assert!(read_line(&mut other).starts_with("2001:db8:0:1::1 "));
+    }
+}
