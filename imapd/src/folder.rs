@@ -167,7 +167,7 @@ impl Session {
     /// # Errors
     /// The reply of the command.
     pub fn resolve(&self, wire: &[u8], right: Right, command: &str) -> Result<Found, Reply> {
-        let place = self.place(wire).map_err(|BadName| missing(None))?;
+        let place = self.place(wire).map_err(|BadName| missing())?;
         let folder = place.maildir.folder(&place.name).map_err(|error| {
             if matches!(
                 error.kind(),
@@ -180,7 +180,10 @@ impl Session {
                         return Reply::no("Unable to open this mailbox.").with(Code::NoPerm);
                     }
                 }
-                return missing((right == Right::Insert).then_some(Code::TryCreate));
+                return match right {
+                    Right::Insert => no_target(command),
+                    _ => missing(),
+                };
             }
             self.failed(&error)
         })?;
@@ -209,7 +212,7 @@ impl Session {
         } else if rights.has_any(KNOWING) {
             Err(denied(command, wire, right))
         } else {
-            Err(missing(None))
+            Err(missing())
         }
     }
 
@@ -244,7 +247,7 @@ impl Session {
     /// As [`Self::failed`], for a failure that is logged otherwise.
     pub fn reply_to(&self, error: &Error) -> Reply {
         match error.kind() {
-            ErrorKind::NoSuchFolder => missing(None),
+            ErrorKind::NoSuchFolder => missing(),
             ErrorKind::FolderExists => {
                 Reply::no("Mailbox already exists.").with(Code::AlreadyExists)
             }
@@ -285,9 +288,17 @@ fn bad_name(error: NameError) -> BadName {
 }
 
 /// The answer about a mailbox that does not exist, or is none of this user's business.
-pub fn missing(code: Option<Code>) -> Reply {
-    Reply::no("Mailbox does not exist, or must be subscribed to.")
-        .with(code.unwrap_or(Code::NonExistent))
+pub fn missing() -> Reply {
+    Reply::no("Mailbox does not exist, or must be subscribed to.").with(Code::NonExistent)
+}
+
+/// The answer to a command that would add messages to a mailbox that does not exist.
+fn no_target(command: &str) -> Reply {
+    let text = match command {
+        "APPEND" => "Must create mailbox before append",
+        _ => "Mailbox does not exist.",
+    };
+    Reply::no(text).with(Code::TryCreate)
 }
 
 /// The answer to a command that needs a right which the user lacks. `mailbox`: its name on the wire.

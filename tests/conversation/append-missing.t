@@ -5,6 +5,6 @@ M: letter
 |Hello.
 ! login
 C: a APPEND INBOX.nowhere {<len:letter>}
-S: a NO [TRYCREATE] <any>
+S: a NO [TRYCREATE] Must create mailbox before append
 C: b NOOP
 S: b OK <any>

@@ -22,7 +22,7 @@ S: d OK [COPYUID <$validity> 2 3] <any>
 C: e UID COPY 99 INBOX.Work
 S: e OK <any>
 C: f COPY 1 INBOX.nowhere
-S: f NO [TRYCREATE] <any>
+S: f NO [TRYCREATE] Mailbox does not exist.
 C: g SELECT INBOX.Work
 S~: * OK [UIDVALIDITY <$validity>] <any>
 S~: g OK <any>

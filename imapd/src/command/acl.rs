@@ -265,7 +265,7 @@ fn put_outcome(
         Outcome::BelowMinimum(Minimum::Administrators) | Outcome::Invalid => {
             "Invalid argument".to_owned()
         }
-        Outcome::Missing => missing(None).text.into_owned(),
+        Outcome::Missing => missing().text.into_owned(),
         Outcome::Denied => format!("NO {}", denied(word, wire, Right::Administer).text),
         Outcome::Failed(error) => unchanged(session, &error).text.into_owned(),
     };
@@ -279,17 +279,13 @@ fn put_outcome(
 
 /// The place of a mailbox or a name above mailboxes.
 fn known(session: &Session, wire: &[u8]) -> Result<Place, Reply> {
-    let place = session.place(wire).map_err(|BadName| missing(None))?;
+    let place = session.place(wire).map_err(|BadName| missing())?;
     let exists = place.maildir.exists(&place.name)
         || place
             .maildir
             .has_children(&place.name)
             .map_err(|error| session.failed(&error))?;
-    if exists {
-        Ok(place)
-    } else {
-        Err(missing(None))
-    }
+    if exists { Ok(place) } else { Err(missing()) }
 }
 
 /// The user's rights, at least one that lets them know of the mailbox.
@@ -300,7 +296,7 @@ fn some_rights(session: &Session, place: &Place) -> Result<Rights, Reply> {
     if rights.has_any(KNOWING) {
         Ok(rights)
     } else {
-        Err(missing(None))
+        Err(missing())
     }
 }
 

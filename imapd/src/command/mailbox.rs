@@ -63,9 +63,9 @@ pub fn delete(session: &mut Session, wire: &[u8]) -> Executed {
     if directory {
         return Ok(Reply::ok("Folder directory delete punted."));
     }
-    let place = attempt!(session.place(wire).map_err(|BadName| missing(None)));
+    let place = attempt!(session.place(wire).map_err(|BadName| missing()));
     if !place.maildir.exists(&place.name) {
-        return Ok(missing(None));
+        return Ok(missing());
     }
     if is_selected(session, &place) {
         return Ok(Reply::no("Cannot delete currently-open folder.").with(Code::Cannot));
@@ -83,7 +83,7 @@ pub fn delete(session: &mut Session, wire: &[u8]) -> Executed {
 /// RENAME. Of INBOX it moves the messages to a new mailbox and leaves INBOX empty (RFC 3501 section 6.3.5).
 pub fn rename(session: &mut Session, from: &[u8], to: &[u8]) -> Executed {
     let (from_wire, _) = without_separator(from);
-    let source = attempt!(session.place(from_wire).map_err(|BadName| missing(None)));
+    let source = attempt!(session.place(from_wire).map_err(|BadName| missing()));
     let (to, _) = without_separator(to);
     let target = attempt!(session.place(to).map_err(|BadName| invalid()));
     let (from, to) = (&source.name, &target.name);

@@ -7,7 +7,7 @@ use crate::grammar::status::{Status, StatusItem};
 use crate::reply::Reply;
 use crate::session::{Executed, Session};
 
-/// STATUS. Of the selected mailbox it tells what the client knows already.
+/// STATUS. The selected mailbox is looked at like any other; the client hears of changes in the usual way.
 pub fn execute(session: &mut Session, status: &Status) -> Executed {
     let found = attempt!(session.resolve(&status.mailbox, Right::Read, "STATUS"));
     let result = put(session, &status.mailbox, &found.folder, &status.items);
@@ -31,6 +31,7 @@ pub fn put(
     } else {
         0
     };
+    let recent = recent(session, folder, status.recent);
     let limit = session.settings.append_limit;
     let out = &mut session.out;
     out.put(b"* STATUS ");
@@ -59,7 +60,7 @@ pub fn put(
         }
         out.number(match item {
             StatusItem::Messages => status.messages as u64,
-            StatusItem::Recent => status.recent as u64,
+            StatusItem::Recent => recent as u64,
             StatusItem::UidNext => u64::from(status.uid_next),
             StatusItem::UidValidity => u64::from(status.uid_validity),
             StatusItem::Unseen => status.unseen as u64,
@@ -70,4 +71,21 @@ pub fn put(
     }
     out.put(b")\r\n");
     Ok(())
+}
+
+/// The number of `\Recent` messages: those that the next SELECT would have, and in the selected mailbox those of this
+/// session.
+fn recent(session: &Session, folder: &Folder, waiting: usize) -> usize {
+    match &session.selected {
+        Some(selected) if selected.folder.is_same(folder) => {
+            let told = selected.view.recent();
+            if selected.view.is_read_only() {
+                // EXAMINE leaves them to the next SELECT, so they are among those.
+                waiting.max(told)
+            } else {
+                waiting.saturating_add(told)
+            }
+        }
+        _ => waiting,
+    }
 }
