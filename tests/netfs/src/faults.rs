@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What can go wrong, each with its chance in a thousand. All may be changed while the file system is in use.
+/// What can go wrong, most of it with its chance in a thousand. All may be changed while the file system is in use.
 #[derive(Debug, Default)]
 pub struct Faults {
     /// The operation is done, but the answer is lost and the retransmission fails: `link` says EEXIST, `rename`
@@ -19,6 +19,8 @@ pub struct Faults {
     pub full_at_close: AtomicU32,
     /// So many listings of message files still miss the last one, as those do that are read while names move.
     pub short_listings: AtomicU32,
+    /// Seconds that the server's clock is behind; no chance but a time.
+    pub clock_behind: AtomicU32,
     dice: AtomicU64,
 }
 
@@ -39,6 +41,7 @@ impl Faults {
             &self.full_at_write,
             &self.full_at_close,
             &self.short_listings,
+            &self.clock_behind,
         ] {
             chance.store(0, Ordering::Relaxed);
         }

@@ -92,12 +92,13 @@ impl NetworkFs {
 
     fn attributes(&self, attributes: &Attributes) -> FileAttr {
         let stat = &attributes.0;
+        let behind = i64::from(self.faults.clock_behind.load(Ordering::Relaxed));
         FileAttr {
             ino: INodeNo(self.inodes.number(stat.st_ino)),
             size: u64::try_from(stat.st_size).unwrap_or(0),
             blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
             atime: time(stat.st_atime, stat.st_atime_nsec),
-            mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+            mtime: time(stat.st_mtime.saturating_sub(behind), stat.st_mtime_nsec),
             ctime: time(stat.st_ctime, stat.st_ctime_nsec),
             crtime: UNIX_EPOCH,
             kind: kind(stat.st_mode),
