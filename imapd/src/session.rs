@@ -256,7 +256,11 @@ impl Session {
                 command::trash::purge(&self.settings, &self.maildir);
                 (Ending::Logout, ExitCode::SUCCESS)
             }
-            End::Disconnected => (Ending::Disconnected, ExitCode::SUCCESS),
+            End::Disconnected => {
+                // Hardly any client says LOGOUT.
+                command::trash::purge(&self.settings, &self.maildir);
+                (Ending::Disconnected, ExitCode::SUCCESS)
+            }
             End::TimedOut => {
                 self.out.put(b"* BYE Disconnected for inactivity.\r\n");
                 (Ending::TimedOut, ExitCode::SUCCESS)

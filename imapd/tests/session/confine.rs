@@ -126,6 +126,26 @@ fn the_trash_is_purged_behind_a_link_and_the_hook_runs_unconfined() {
     assert!(home.path().join("outside-the-maildir").exists());
 }
 
+/// A link that is made too late shows that somebody looked: no file can be made that is old enough to be purged.
+#[test]
+fn the_trash_is_purged_however_the_session_ends() {
+    if !is_confined(&Home::new()) {
+        return;
+    }
+    for logout in [true, false] {
+        let home = Home::new();
+        let mut command = home.command();
+        command.env("IMAP_EMPTYTRASH", "Trash:1");
+        let mut session = Session::spawn(command);
+        session.expect("* PREAUTH");
+        symlink(outside(&home, "disk"), home.maildir().join(".Trash")).unwrap();
+        if logout {
+            session.ask("LOGOUT", "OK");
+        }
+        session.end().logged("IMAP_EMPTYTRASH: ");
+    }
+}
+
 #[test]
 fn local_time_is_known_to_a_confined_session() {
     if !std::path::Path::new("/usr/share/zoneinfo/Asia/Kolkata").exists() {
