@@ -196,7 +196,7 @@ deps-run:
 
 # ---- installing ----------------------------------------------------------------------------------------------
 
-BIN_PROGRAMS = imapd pop3d maildirmake maildiracl deliverquota makedat makeimapaccess couriertls
+BIN_PROGRAMS = courierauthconfig imapd pop3d maildirmake maildiracl deliverquota makedat makeimapaccess couriertls
 SBIN_PROGRAMS = imaplogin pop3login courierlogger courierwho sysconftool maildircheck \
 	userdb makeuserdb userdbpw pw2userdb authtest authenumerate authpasswd
 LIBEXEC_PROGRAMS = couriertcpd couriertlsd makedatprog systemhost systemuser

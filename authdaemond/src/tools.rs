@@ -3,6 +3,7 @@
 
 pub mod authenumerate;
 pub mod authtest;
+pub mod courierauthconfig;
 pub mod hashing;
 pub mod makeuserdb;
 pub mod pw2userdb;

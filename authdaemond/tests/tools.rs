@@ -15,6 +15,7 @@ const USERDBPW: &str = env!("CARGO_BIN_EXE_userdbpw");
 const AUTHPASSWD: &str = env!("CARGO_BIN_EXE_authpasswd");
 const PW2USERDB: &str = env!("CARGO_BIN_EXE_pw2userdb");
 const AUTHTEST: &str = env!("CARGO_BIN_EXE_authtest");
+const CONFIG: &str = env!("CARGO_BIN_EXE_courierauthconfig");
 const AUTHENUMERATE: &str = env!("CARGO_BIN_EXE_authenumerate");
 
 fn out(output: &Output) -> String {
@@ -352,4 +353,38 @@ fn without_a_daemon_the_tools_say_so() {
     let output = instance.tool(AUTHENUMERATE, &[], "");
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).starts_with("ERR: authdaemon: s_connect() failed: "));
+}
+
+#[test]
+fn other_packages_learn_where_things_are() {
+    let instance = Instance::prepare(RC);
+    let ask = |arguments: &[&str]| succeeds(&instance.tool(CONFIG, arguments, ""));
+    assert_eq!(
+        ask(&["--version=0.60", "--version=0.99", "--unknown"]),
+        "yes\nno\n"
+    );
+    assert_eq!(ask(&["--version"]).trim_end().split('.').count(), 3);
+    let files = ask(&["--configfiles"]);
+    let names: Vec<&str> = files
+        .lines()
+        .map(|line| line.split_once('=').unwrap().0)
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "userdb",
+            "authdaemonrc",
+            "authldaprc",
+            "authmysqlrc",
+            "authpgsqlrc",
+            "mailuser",
+            "mailgroup",
+            "mailuid",
+            "mailgid",
+            "sbindir",
+        ]
+    );
+    let expected = format!("authldaprc={}\n", instance.path("authldaprc").display());
+    assert!(files.contains(&expected), "{files}");
+    assert_eq!(ask(&[]), "");
 }
