@@ -284,7 +284,8 @@ impl Client {
         // A daemon that has closed already may still have left a reply.
         let written = wire::write(&socket, request, self.timeouts.write);
         let deadline = Instant::now() + self.timeouts.read;
-        let mut reply = Vec::with_capacity(1024);
+        // Most replies fit; more room at once is pages of their own for some allocators.
+        let mut reply = Vec::with_capacity(256);
         let mut buffer = [0_u8; 4096];
         loop {
             let count = wire::read(&socket, &mut buffer, deadline).map_err(Failure::Exchange)?;

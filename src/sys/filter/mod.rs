@@ -77,8 +77,8 @@ pub(super) struct Policy<'a> {
 /// Where a jump goes.
 #[derive(Debug, Clone, Copy)]
 enum Target {
-    /// To the instruction with this index.
-    Index(usize),
+    /// To the instruction with this index, as small as the length of a filter.
+    Index(u16),
     /// To the end that does this.
     End(Verdict),
 }
@@ -125,8 +125,12 @@ fn search(regions: &[Region], code: &mut Vec<Jump>) -> Target {
     if low.is_empty() {
         return Target::End(verdict);
     }
-    let index = code.len();
     let ends = Target::End(Verdict::Kill);
+    let index = code.len();
+    let Ok(this) = u16::try_from(index) else {
+        // Longer than a filter may be, which is found when it is installed.
+        return ends;
+    };
     code.push(Jump {
         number,
         yes: ends,
@@ -137,7 +141,7 @@ fn search(regions: &[Region], code: &mut Vec<Jump>) -> Target {
     if let Some(jump) = code.get_mut(index) {
         *jump = Jump { number, yes, no };
     }
-    Target::Index(index)
+    Target::Index(this)
 }
 
 const fn instruction(code: u16, yes: u8, no: u8, operand: u32) -> sock_filter {
@@ -207,7 +211,7 @@ fn program(policy: &Policy<'_>) -> Option<Vec<sock_filter>> {
         // Offsets count from the instruction after the jump.
         let offset = |target| {
             let target = match target {
-                Target::Index(target) => target,
+                Target::Index(target) => usize::from(target),
                 Target::End(Verdict::Memory) => search_code.len(),
                 Target::End(Verdict::Presence) => search_code.len() + 4,
                 Target::End(Verdict::Itself) => search_code.len() + 6,
