@@ -102,17 +102,15 @@ pub(crate) fn load(
         if tidy {
             pending.tidy(&keywords);
         }
-        let mut save = pending
-            .updates
-            .values()
-            .any(|update| update.fresh.is_some());
-        for (name, set) in &contents {
-            if let Some(slot) = known
-                .index
-                .get(name.as_slice())
-                .and_then(|position| sets.get_mut(*position))
-            {
-                *slot = *set;
+        let mut save = pending.iter().any(|(_, update)| update.fresh.is_some());
+        let said = || {
+            let updates = pending.iter().zip(&contents);
+            updates.filter_map(|((name, _), set)| Some((name, (*set)?)))
+        };
+        for (name, set) in said() {
+            let position = known.index.get(name);
+            if let Some(slot) = position.and_then(|position| sets.get_mut(*position)) {
+                *slot = set;
             }
         }
         let list = match keywords.read(LIST, keywords::LIMIT) {
@@ -126,10 +124,14 @@ pub(crate) fn load(
             Err(error) => return Err(error),
         };
         let mut strangers = Vec::new();
-        let mut listed = HashMap::new();
+        // What the list says beside updates, in their order.
+        let mut listed = vec![KeywordSet::EMPTY; contents.len()];
         keywords::parse_list(&list, table, |name, set| {
-            if contents.contains_key(name) {
-                listed.insert(name, set);
+            let update = pending.position(name);
+            if let Some(at) = update.filter(|at| contents.get(*at).is_some_and(Option::is_some)) {
+                if let Some(place) = listed.get_mut(at) {
+                    *place = set;
+                }
                 return;
             }
             match known.index.get(name) {
@@ -143,26 +145,19 @@ pub(crate) fn load(
             }
         });
         if !known.complete {
-            strangers.extend(
-                contents
-                    .iter()
-                    .filter(|(name, _)| !known.index.contains_key(name.as_slice()))
-                    .map(|(name, set)| (name.as_slice(), *set)),
-            );
+            strangers.extend(said().filter(|(name, _)| !known.index.contains_key(name)));
         }
         if tidy {
-            for (name, update) in &pending.updates {
-                if !updates::is_expired(&keywords, name, update, now) {
+            for (((name, update), content), listed) in pending.iter().zip(&contents).zip(&listed) {
+                if !updates::is_expired(&keywords, name, &update, now) {
                     continue;
                 }
                 let Some((number, _)) = update.merged else {
                     continue;
                 };
                 // A slower session may have put an older list in place: then this file is all that knows better.
-                let gone = known.complete && !known.index.contains_key(name.as_slice());
-                let in_list = contents.get(name).is_none_or(|set| {
-                    *set == listed.get(name.as_slice()).copied().unwrap_or_default()
-                });
+                let gone = known.complete && !known.index.contains_key(name);
+                let in_list = content.is_none_or(|set| set == *listed);
                 if gone || in_list {
                     // Best effort, as all tidying.
                     let _ = keywords.remove(&merged(number, name));
@@ -231,7 +226,7 @@ fn fold(
         &options.host,
         options.sync != Sync::Never,
     )?;
-    for (name, update) in &pending.updates {
+    for (name, update) in pending.iter() {
         if update.fresh.is_none() {
             continue;
         }
@@ -397,7 +392,6 @@ fn link_update(keywords: &Dir, staged: &[u8], name: &[u8], identity: (u64, u64))
         }
         // Not below what is merged already, or the older one would count: another host's clock may be ahead.
         let merged = Pending::of(keywords)?
-            .updates
             .get(name)
             .and_then(|update| update.merged);
         retire(keywords, name, merged_number(merged))?;

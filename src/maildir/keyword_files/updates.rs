@@ -4,7 +4,7 @@
 //! and its new name, and an inode number that it gave can belong to another file by the time that is opened. So the
 //! directory is listed again after reading, unless its times say that nothing can have happened.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
@@ -49,12 +49,38 @@ impl Update {
             (None, None) => None,
         }
     }
+
+    /// Of the file that counts.
+    fn inode(&self) -> Option<u64> {
+        self.fresh.or_else(|| self.merged.map(|(_, inode)| inode))
+    }
 }
 
-/// The update files in the directory, by base name.
+/// A file of the listing: where its base name is, its number (0 for `BASENAME` itself), its inode.
+struct Listed {
+    at: u32,
+    length: u16,
+    number: u64,
+    inode: u64,
+}
+
+/// The updates of one message; numbers and inodes mean something as far as the flags say.
+struct Slot {
+    at: u32,
+    length: u16,
+    fresh: bool,
+    merged: bool,
+    fresh_inode: u64,
+    number: u64,
+    merged_inode: u64,
+}
+
+/// The update files in the directory, by base name. Packed: after a STORE on all messages there are as many.
 #[derive(Default)]
 pub(super) struct Pending {
-    pub(super) updates: BTreeMap<Vec<u8>, Update>,
+    names: Vec<u8>,
+    /// By name.
+    slots: Vec<Slot>,
     /// Files that say nothing: merged ones with a smaller number, and dot files of other forms.
     losers: Vec<Vec<u8>>,
     leftovers: Vec<Vec<u8>>,
@@ -63,31 +89,88 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) fn of(keywords: &Dir) -> Result<Self> {
         let mut found = Self::default();
+        let mut listed: Vec<Listed> = Vec::new();
         keywords.list(|entry| {
             if entry.name == LIST {
                 return;
             }
-            let Some(rest) = entry.name.strip_prefix(b".") else {
-                found.updates.entry(entry.name.to_vec()).or_default().fresh = Some(entry.inode);
-                return;
+            let (number, name) = match entry.name.strip_prefix(b".").map(merged_name) {
+                None => (0, entry.name),
+                Some(Some(merged)) => merged,
+                Some(None) => return found.leftovers.push(entry.name.to_vec()),
             };
-            let Some((number, name)) = merged_name(rest) else {
-                found.leftovers.push(entry.name.to_vec());
-                return;
-            };
-            let update = found.updates.entry(name.to_vec()).or_default();
-            match update.merged {
-                Some((best, _)) if best > number => found.losers.push(entry.name.to_vec()),
-                best => {
-                    // The same number again is the same name listed twice.
-                    if let Some((best, _)) = best.filter(|(best, _)| *best < number) {
-                        found.losers.push(merged(best, name));
-                    }
-                    update.merged = Some((number, entry.inode));
-                }
+            let place = (u32::try_from(found.names.len()), u16::try_from(name.len()));
+            if let (Ok(at), Ok(length)) = place {
+                found.names.extend_from_slice(name);
+                let inode = entry.inode;
+                listed.push(Listed {
+                    at,
+                    length,
+                    number,
+                    inode,
+                });
             }
         })?;
+        let name = |file: &Listed| slice(&found.names, file.at, file.length);
+        // The last of the same name counts: one can be listed twice.
+        listed.sort_unstable_by(|a, b| {
+            let order = name(a).cmp(name(b)).then(a.number.cmp(&b.number));
+            order.then(a.at.cmp(&b.at))
+        });
+        let messages = listed.chunk_by(|a, b| name(a) == name(b));
+        let mut slots = Vec::with_capacity(messages.clone().count());
+        for files in messages {
+            let Some(best) = files.last() else {
+                continue;
+            };
+            let fresh = files.iter().rev().find(|file| file.number == 0);
+            slots.push(Slot {
+                at: best.at,
+                length: best.length,
+                fresh: fresh.is_some(),
+                merged: best.number > 0,
+                fresh_inode: fresh.map_or(0, |file| file.inode),
+                number: best.number,
+                merged_inode: best.inode,
+            });
+            let losers = files.iter().filter(|file| file.number > 0);
+            let losers = losers.filter(|file| file.number < best.number);
+            found
+                .losers
+                .extend(losers.map(|file| merged(file.number, name(file))));
+        }
+        found.slots = slots;
         Ok(found)
+    }
+
+    /// How many messages have updates.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn name(&self, slot: &Slot) -> &[u8] {
+        slice(&self.names, slot.at, slot.length)
+    }
+
+    /// The messages that have updates, by base name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Update)> {
+        self.slots
+            .iter()
+            .map(|slot| (self.name(slot), slot.update()))
+    }
+
+    /// Position of a message in [`Self::iter`].
+    pub(super) fn position(&self, name: &[u8]) -> Option<usize> {
+        let found = self
+            .slots
+            .binary_search_by(|slot| self.name(slot).cmp(name));
+        found.ok()
+    }
+
+    /// What is pending for a message.
+    pub(super) fn get(&self, name: &[u8]) -> Option<Update> {
+        let slot = self.slots.get(self.position(name)?)?;
+        Some(slot.update())
     }
 
     /// Removes what says nothing. Failures are left for the next load.
@@ -100,14 +183,58 @@ impl Pending {
         }
     }
 
-    /// True if everything in `later` is here, the same file.
-    fn covers(&self, later: &Self) -> bool {
-        later.updates.iter().all(|(name, update)| {
-            self.updates
-                .get(name)
-                .is_some_and(|known| known.file(name) == update.file(name))
-        })
+    /// True if for each message that the directory lists now the file that counts is the one in here. Nothing is kept
+    /// of that listing but two bits for each message.
+    fn covers(&self, keywords: &Dir) -> Result<bool> {
+        const COUNTS: u8 = 1;
+        const OTHER: u8 = 2;
+        let mut seen = vec![0_u8; self.slots.len()];
+        let mut covered = true;
+        keywords.list(|entry| {
+            if entry.name == LIST {
+                return;
+            }
+            let (number, name) = match entry.name.strip_prefix(b".").map(merged_name) {
+                None => (0, entry.name),
+                Some(Some(merged)) => merged,
+                Some(None) => return,
+            };
+            let known = self.position(name);
+            let found = known.and_then(|at| Some((self.slots.get(at)?, seen.get_mut(at)?)));
+            let Some((slot, seen)) = found else {
+                covered = false;
+                return;
+            };
+            let counts = match slot.fresh {
+                true => (0, slot.fresh_inode),
+                false => (slot.number, slot.merged_inode),
+            };
+            if (number, entry.inode) == counts {
+                *seen |= COUNTS;
+            } else if number > 0 && (slot.fresh || number < slot.number) {
+                // As long as the one that counts is there, too.
+                *seen |= OTHER;
+            } else {
+                covered = false;
+            }
+        })?;
+        Ok(covered && !seen.contains(&OTHER))
     }
+}
+
+impl Slot {
+    fn update(&self) -> Update {
+        Update {
+            fresh: self.fresh.then_some(self.fresh_inode),
+            merged: self.merged.then_some((self.number, self.merged_inode)),
+        }
+    }
+}
+
+fn slice(names: &[u8], at: u32, length: u16) -> &[u8] {
+    let start = usize::try_from(at).unwrap_or(usize::MAX);
+    let rest = names.get(start..).unwrap_or_default();
+    rest.get(..usize::from(length)).unwrap_or_default()
 }
 
 /// True for a merged update, and nothing newer, that has been kept long enough by its number and by its time.
@@ -167,31 +294,31 @@ fn open_listed(keywords: &Dir, name: &[u8], inode: u64) -> Result<Option<(File, 
     Ok(opened)
 }
 
-/// What the updates say; `None` if the directory changed in a way that leaves that open.
+/// What the updates say, in the order of [`Pending::iter`], nothing where a file is no update; `None` if the directory
+/// changed in a way that leaves that open.
 pub(super) fn read(
     keywords: &Dir,
     look: &Look<'_>,
     pending: &Pending,
     table: &mut KeywordTable,
     warn: &dyn Fn(&Error),
-) -> Result<Option<HashMap<Vec<u8>, KeywordSet>>> {
+) -> Result<Option<Vec<Option<KeywordSet>>>> {
     let mut names_of: HashMap<u64, u32> = HashMap::new();
-    for (name, update) in &pending.updates {
-        if let Some((_, inode)) = update.file(name) {
-            *names_of.entry(inode).or_default() += 1;
-        }
+    for inode in pending.iter().filter_map(|(_, update)| update.inode()) {
+        *names_of.entry(inode).or_default() += 1;
     }
-    let mut contents = HashMap::with_capacity(pending.updates.len());
+    let mut contents = vec![None; pending.len()];
     // Open, so that the number stays that file's until the directory has been listed again.
     let mut shared: HashMap<u64, (KeywordSet, File)> = HashMap::new();
-    for (name, update) in &pending.updates {
+    for ((name, update), content) in pending.iter().zip(&mut contents) {
+        let known = update.inode().and_then(|inode| shared.get(&inode));
+        if let Some((set, _)) = known {
+            *content = Some(*set);
+            continue;
+        }
         let Some((file, inode)) = update.file(name) else {
             continue;
         };
-        if let Some((set, _)) = shared.get(&inode) {
-            contents.insert(name.clone(), *set);
-            continue;
-        }
         let read = match open_listed(keywords, &file, inode) {
             Ok(Some((opened, stat))) => keywords
                 .read_opened(&file, &opened, &stat, keywords::UPDATE_LIMIT)
@@ -218,7 +345,7 @@ pub(super) fn read(
             Err(error) => return Err(error),
         };
         let set = keywords::parse_update(&bytes, table);
-        contents.insert(name.clone(), set);
+        *content = Some(set);
         let several = names_of.get(&inode).is_some_and(|names| *names > 1);
         if several && stat.st_ino == inode && shared.len() < SHARED {
             shared.insert(inode, (set, opened));
@@ -226,13 +353,9 @@ pub(super) fn read(
     }
     // Asked in any case: on a network file system this makes the host forget an old listing.
     let quiet = keywords.stamp()? == look.stamp && look.settled;
-    if pending.updates.is_empty() && quiet {
-        return Ok(Some(contents));
-    }
     if quiet {
         return Ok(Some(contents));
     }
     (look.refresh)()?;
-    let certain = pending.covers(&Pending::of(keywords)?);
-    Ok(certain.then_some(contents))
+    Ok(pending.covers(keywords)?.then_some(contents))
 }
