@@ -2,28 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
-
-fn imapd() -> PathBuf {
-    let directory = std::env::var_os("COURIER_BINDIR")
-        .filter(|value| !value.is_empty())
-        .map_or_else(
-            || {
-                let test = std::env::current_exe().unwrap();
-                test.parent().unwrap().parent().unwrap().to_owned()
-            },
-            PathBuf::from,
-        );
-    let imapd = directory.join("imapd");
-    assert!(
-        imapd.exists(),
-        "{} is not built: run make check, or cargo build first",
-        imapd.display()
-    );
-    imapd
-}
 
 /// The processes of the sessions that live. Whoever signals one holds this, so that no pid is used again meanwhile.
 pub(crate) type Living = Mutex<BTreeSet<u32>>;
@@ -93,7 +74,7 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(crate) fn start(root: &Path, living: &'a Living) -> Result<Self, Gone> {
-        let mut child = Command::new(imapd())
+        let mut child = Command::new(crash::imapd())
             .current_dir(root)
             .env_clear()
             .env("MAILDIR", root.join("Maildir"))
