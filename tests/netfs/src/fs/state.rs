@@ -219,8 +219,9 @@ impl NetworkFs {
         }
         if sync {
             file.sync_all()?;
-            dirty.store(false, Ordering::Relaxed);
         }
+        // A flush sends everything to the server: what that has taken no later one can lose.
+        dirty.store(false, Ordering::Relaxed);
         Ok(())
     }
 }
