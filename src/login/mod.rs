@@ -19,6 +19,7 @@
 //! - [`tls`]: handing the connection to couriertls for STARTTLS and STLS.
 //! - [`logline`]: log lines, word for word.
 
+mod brake;
 pub mod confine;
 mod enter;
 pub mod environment;

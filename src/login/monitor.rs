@@ -16,7 +16,6 @@ use nix::sys::wait::WaitStatus;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::enter;
 use super::environment::Environment;
 use super::handover::{Origin, Refused, Server, Session, check};
 use super::logline::{self, Field, Place};
@@ -26,6 +25,7 @@ use super::peer::last_words;
 use super::proxy::{self, Plan, Proxied, Reached, Surroundings};
 use super::settings::{Protocol, Settings};
 use super::tls;
+use super::{brake, enter};
 use crate::auth::account::AccountInfo;
 use crate::auth::client::{Client, Outcome};
 use crate::auth::sasl::cram;
@@ -37,8 +37,6 @@ use crate::sys::log::{Level, install_panic_hook, log, reason};
 const LOGIN_TIME: Duration = Duration::from_secs(60);
 /// How much longer the parser may take to say so.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a refused peer waits for its answer.
-const DELAY: Duration = Duration::from_secs(5);
 
 /// SASL exchanges that may be given up without a delay.
 const ABORTED_MAX: u32 = 3;
@@ -280,7 +278,7 @@ impl Monitor {
             }
         };
         match outcome {
-            Outcome::Rejected => self.reject(method, &user),
+            Outcome::Rejected => self.wrong(attempt, &user),
             Outcome::Temporary(failure) => {
                 failure.log();
                 self.temporary(method, &user, &failure.to_string())
@@ -351,8 +349,29 @@ impl Monitor {
     /// Logs a failure at once and answers when the delay has passed. The slot in couriertcpd's table stays taken
     /// meanwhile, whether or not the peer waits: that is what slows down guessing.
     fn reject(&self, method: Option<&[u8]>, user: &[u8]) -> Next {
+        self.reject_after(brake::DELAY, method, user)
+    }
+
+    /// The same for credentials that authdaemond did not like.
+    fn wrong(&self, attempt: &Attempt, user: &[u8]) -> Next {
+        let tried = match &attempt.credentials {
+            Credentials::Password { password, .. } => Some(&password.0),
+            // Never twice the same: each counts.
+            Credentials::Cram { response, .. } => Some(response),
+            Credentials::External => None,
+        };
+        let delay = match tried {
+            Some(tried) if !self.settings.tls_missing() => {
+                brake::delay(&self.paths, &self.settings, user, tried)
+            }
+            _ => brake::DELAY,
+        };
+        self.reject_after(delay, attempt.method.as_deref(), user)
+    }
+
+    fn reject_after(&self, delay: Duration, method: Option<&[u8]>, user: &[u8]) -> Next {
         self.log_failed(method, user);
-        let until = (Instant::now() + DELAY).min(self.deadline);
+        let until = (Instant::now() + delay).min(self.deadline);
         match fd::wait_ready(&self.signals, PollFlags::POLLIN, Some(until)) {
             // A signal is handled by the next round of the loop.
             Ok(_) => {}

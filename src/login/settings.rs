@@ -106,6 +106,8 @@ pub struct Settings {
     pub skeleton: Option<PathBuf>,
     /// Whether sessions are entered into the roster (ROSTER).
     pub roster: bool,
+    /// Whether guessing of passwords is slowed down (BRAKE).
+    pub brake: bool,
     /// Most sessions of one account at the same time, if not 0 (MAXPERACCOUNT).
     pub account_limit: usize,
     /// DEBUG_LOGIN: 1 logs commands and names, 2 passwords too.
@@ -138,6 +140,7 @@ impl Settings {
             proxy_tls: number("PROXY_TLS"),
             skeleton: (!skeleton.is_empty()).then(|| path(skeleton)),
             roster: environment.text("ROSTER").is_empty() || environment.yes("ROSTER"),
+            brake: environment.text("BRAKE").is_empty() || environment.yes("BRAKE"),
             account_limit: usize::try_from(environment.number("MAXPERACCOUNT")).unwrap_or(0),
             debug: environment.number("DEBUG_LOGIN"),
         }

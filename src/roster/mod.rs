@@ -109,7 +109,11 @@ pub fn sessions(path: &Path) -> io::Result<Vec<Entry>> {
     Ok(sessions)
 }
 
-fn lock(mut file: File) -> io::Result<Flock<File>> {
+/// Locks a small file that login programs share, for a moment.
+///
+/// # Errors
+/// `TimedOut` if somebody holds it too long.
+pub(crate) fn lock(mut file: File) -> io::Result<Flock<File>> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

@@ -5,6 +5,7 @@
 #[path = "../login_rig/mod.rs"]
 mod login_rig;
 
+mod brake;
 mod confine;
 mod failures;
 mod handover;
