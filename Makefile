@@ -73,13 +73,13 @@ STATIC_PROGRAMS = imapd/imapd imapd/imaplogin pop3d/pop3d pop3d/pop3login
 STATIC = $(if $(and $(filter-out dev,$(PROFILE)),$(wildcard $(shell cc -print-file-name=libc.a))),yes,no)
 OTHER_PACKAGES = courier couriertcpd couriertlsd authdaemond
 
-# What comes before login needs only the plainest part of a C library (couriertls names a library of its package, which
-# must be there as an archive, and takes nothing of it). glibc asks the processor for its abilities
+# What comes before login needs only the plainest part of a C library (couriertls names a library of its package, of
+# which it takes nothing; that is known only to the link-time optimisation of "release"). glibc asks the processor for its abilities
 # whenever a program begins, 43 instructions that each trap to the hypervisor of a virtual machine, a seventh of what
 # a login costs there; musl does not. A compiler with a musl target brings all of it along (rustup has one, the
 # packages of distributions do not); MUSL=no prevents it.
 MUSL_PROGRAMS = imapd/imaplogin pop3d/pop3login \
-	$(if $(wildcard $(shell cc -print-file-name=libgdbm.a)),couriertcpd/couriertls)
+	$(if $(filter release,$(PROFILE)),$(if $(wildcard $(shell cc -print-file-name=libgdbm.a)),couriertcpd/couriertls))
 MUSL = $(if $(filter-out dev,$(PROFILE)),$(eval MUSL := $$(shell packaging/musl-target.sh '$(CARGO)'))$(MUSL),no)
 MUSL_TARGET = $(filter-out no,$(MUSL))
 
