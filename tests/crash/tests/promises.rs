@@ -241,3 +241,35 @@ fn a_delivery_that_has_ended_well_is_whole() {
     })
     .unwrap();
 }
+
+/// A database of the original's form is not extended but written anew. What it gave is not given again, were the
+/// message gone as well.
+#[test]
+fn a_database_that_is_written_anew_keeps_what_it_gave() {
+    let directory = prepared(3);
+    let root = directory.path().join("Maildir");
+    let database = root.join("courierimapuiddb");
+    let text = std::fs::read_to_string(&database).unwrap();
+    let (first, rest) = text.split_once('\n').unwrap();
+    let numbers: Vec<u32> = first.split(' ').map(|word| word.parse().unwrap()).collect();
+    let plain = format!("{} {} {}\n{rest}", numbers[0], numbers[1], numbers[2]);
+    std::fs::write(&database, plain).unwrap();
+    // And no copy of the numbers, as the original keeps none.
+    if let Err(error) = std::fs::remove_file(root.join("courierimapuidmark")) {
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    }
+    let commands = "a SELECT INBOX\r\na APPEND INBOX (\\Deleted) {7+}\r\nx: y\r\n\r\r\n\
+                    a NOOP\r\nb UID EXPUNGE 4\r\nz LOGOUT\r\n";
+    let mut program = imapd(&root);
+    program.env("IMAP_FSYNC", "always");
+    let commands = commands.as_bytes();
+    every_crash_after(&directory, &mut program, commands, Some("b OK"), |root| {
+        let maildir = Maildir::open(root, Options::default()).unwrap();
+        let inbox = maildir.folder(&FolderName::inbox()).unwrap();
+        let view = inbox
+            .scan(Mode::ReadWrite)
+            .map_err(|error| error.to_string())?;
+        require(view.uid_next() > 4, "a UID would be given again")
+    })
+    .unwrap();
+}
