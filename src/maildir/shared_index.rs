@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::sys::log::{Level, log};
+use crate::sys::log::{Level, log, reason};
 
 /// Deepest nesting of groups.
 const DEPTH: usize = 16;
@@ -162,9 +162,10 @@ impl SharedIndex {
 
 /// Logs that an index file cannot be read, in the original's words.
 pub fn log_unreadable(file: &Path, error: &io::Error) {
-    let reason = error.raw_os_error().map_or("Input/output error", |number| {
-        nix::errno::Errno::from_raw(number).desc()
-    });
+    let reason = match error.raw_os_error() {
+        Some(_) => reason(error),
+        None => "Input/output error".to_owned(),
+    };
     log(Level::Err, format_args!("{}: {reason}", file.display()));
 }
 

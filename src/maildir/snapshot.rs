@@ -1,10 +1,13 @@
 //! One session's view of one folder: the messages in UID order with their flags and keywords, and what changed
 //! between two views. Names of files live in one arena and never leave the store.
 
+mod diff;
+mod message;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::error::Error;
 use super::filename;
@@ -15,165 +18,9 @@ use super::modseq::Modseqs;
 use super::roll::{Held, Names, Roll, Trust};
 use super::witness::Witness;
 use crate::sys::map::Map;
-
-/// One message of a [`Snapshot`]. Its position there plus one is its IMAP sequence number.
-#[derive(Debug, Clone, Copy)]
-pub struct Message {
-    uid: u32,
-    name: u32,
-    /// Of the file as a listing gave it, folded to half its length; 0 if not known.
-    inode: u32,
-    /// Octets of the file as it was last looked at, for names that do not say; 0 if not known.
-    size: u32,
-    keywords: KeywordSet,
-    flags: Flags,
-    state: u8,
-}
-
-const RECENT: u8 = 1;
-/// The file is in `new/` (a read-only session does not move it).
-const IN_NEW: u8 = 2;
-/// The file is known to be gone: removed by this session, or found absent.
-const GONE: u8 = 4;
-/// Numbered, but not seen in the listings so far; only the base name is known.
-const UNLOCATED: u8 = 8;
-/// Others changed the flags, and no rescan has reported it.
-const NEWS: u8 = 16;
-
-impl Message {
-    pub(crate) fn new(uid: u32, flags: Flags) -> Self {
-        Self {
-            uid,
-            name: 0,
-            inode: 0,
-            size: 0,
-            keywords: KeywordSet::EMPTY,
-            flags,
-            state: 0,
-        }
-    }
-
-    /// A message as the folder index has it; `name` is its place in the arena, `file` its inode and size as remembered.
-    pub(crate) fn restored(
-        uid: u32,
-        name: u32,
-        file: (u32, u32),
-        keywords: KeywordSet,
-        flags: Flags,
-    ) -> Self {
-        Self {
-            uid,
-            name,
-            inode: file.0,
-            size: file.1,
-            keywords,
-            flags,
-            state: 0,
-        }
-    }
-
-    /// The unique identifier, above 0.
-    pub fn uid(&self) -> u32 {
-        self.uid
-    }
-
-    /// The flags as of the last scan or change of ours.
-    pub fn flags(&self) -> Flags {
-        self.flags
-    }
-
-    /// `\Recent`: this session's scan was the first to see the message (contract: maildir 5.3). Never for messages
-    /// that came by APPEND or COPY.
-    pub fn is_recent(&self) -> bool {
-        self.state & RECENT != 0
-    }
-
-    /// True if the message's file is known to be gone although its expunge has not been reported by
-    /// [`super::Folder::rescan`] yet. Content requests fail; flag changes pass it over.
-    pub fn is_gone(&self) -> bool {
-        self.state & GONE != 0
-    }
-
-    /// The message's keywords; resolve with [`Snapshot::keywords`].
-    pub fn keyword_set(&self) -> KeywordSet {
-        self.keywords
-    }
-
-    pub(crate) fn is_in_new(&self) -> bool {
-        self.state & IN_NEW != 0
-    }
-
-    pub(crate) fn is_unlocated(&self) -> bool {
-        self.state & UNLOCATED != 0
-    }
-
-    fn set(&mut self, bit: u8, on: bool) {
-        if on {
-            self.state |= bit;
-        } else {
-            self.state &= !bit;
-        }
-    }
-
-    pub(crate) fn set_recent(&mut self, on: bool) {
-        self.set(RECENT, on);
-    }
-
-    pub(crate) fn set_in_new(&mut self, on: bool) {
-        self.set(IN_NEW, on);
-    }
-
-    /// Half an inode number: beside the name it tells files apart all the same, and mailboxes are large.
-    pub(crate) fn fold_inode(inode: u64) -> u32 {
-        u32::try_from((inode >> 32) ^ (inode & 0xffff_ffff)).unwrap_or(0)
-    }
-
-    pub(crate) fn inode(&self) -> u32 {
-        self.inode
-    }
-
-    pub(crate) fn set_inode(&mut self, inode: u64) {
-        self.inode = Self::fold_inode(inode);
-    }
-
-    /// The number of octets that was remembered; `None` if there is none or it is too large to remember.
-    pub(crate) fn known_size(&self) -> Option<u64> {
-        (self.size > 0).then_some(u64::from(self.size))
-    }
-
-    /// As it is kept in the folder index.
-    pub(crate) fn size_word(&self) -> u32 {
-        self.size
-    }
-
-    fn set_size(&mut self, size: u64) {
-        self.size = u32::try_from(size).unwrap_or(0);
-    }
-
-    /// Remembers what `before`, an earlier view's, knows of the same file.
-    pub(crate) fn learn(&mut self, before: &Self) {
-        if before.inode == self.inode && self.inode != 0 {
-            self.size = before.size;
-        }
-    }
-
-    pub(crate) fn has_news(&self) -> bool {
-        self.state & NEWS != 0
-    }
-
-    pub(crate) fn clear_news(&mut self) {
-        self.set(NEWS, false);
-    }
-
-    /// Notes a change by others; one noted before stays.
-    pub(crate) fn set_news(&mut self, news: bool) {
-        self.set(NEWS, news || self.state & NEWS != 0);
-    }
-
-    pub(crate) fn set_unlocated(&mut self, on: bool) {
-        self.set(UNLOCATED, on);
-    }
-}
+pub use diff::{Diff, Expunged};
+pub use message::Message;
+use message::{GONE, IN_NEW, NEWS, UNLOCATED};
 
 /// Messages that exist but could not be given a UID, because the UID database cannot be written (full disk). They
 /// appear once it can.
@@ -461,7 +308,7 @@ impl Snapshot {
             return;
         };
         let news =
-            message.inode == Message::fold_inode(inode) && message.known_size() != Some(size);
+            message.inode() == Message::fold_inode(inode) && message.known_size() != Some(size);
         if news && filename::stored_size(self.name(&message)).is_none() {
             if let Some(message) = self.messages.get_mut(index) {
                 message.set_size(size);
@@ -596,141 +443,5 @@ impl Snapshot {
     }
 }
 
-/// One message that left, for `* n EXPUNGE`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Expunged {
-    /// Sequence number to announce: already lowered by the expunges before it in the same [`Diff`].
-    pub sequence: usize,
-    /// The UID it had.
-    pub uid: u32,
-}
-
-/// What [`super::Folder::rescan`] changed in a snapshot, in the order in which it is reported.
-#[derive(Debug, Default)]
-pub struct Diff {
-    /// Messages that left, ascending.
-    pub expunged: Vec<Expunged>,
-    /// Indexes, in the updated snapshot, of the messages whose flags or keywords changed; ascending.
-    pub changed: Vec<usize>,
-    /// How many messages were added at the end.
-    pub added: usize,
-    /// The set of keywords in use is another one now.
-    pub keywords_changed: bool,
-    /// Look again after this time: the folder changed so recently or so busily that not everything can be told
-    /// yet. Of interest while idling; any later rescan does it too.
-    pub again: Option<Duration>,
-}
-
-impl Diff {
-    /// True if there is nothing to report.
-    pub fn is_empty(&self) -> bool {
-        self.expunged.is_empty()
-            && self.changed.is_empty()
-            && self.added == 0
-            && !self.keywords_changed
-    }
-
-    /// Compares two views; both in UID order. Keyword sets of both must be of one table.
-    pub(crate) fn between(old: &Snapshot, new: &Snapshot) -> Self {
-        let mut diff = Self::default();
-        let mut sequence = 1;
-        let mut fresh = new.messages.iter().enumerate().peekable();
-        for message in &old.messages {
-            match fresh.next_if(|(_, candidate)| candidate.uid == message.uid) {
-                Some((index, candidate)) => {
-                    if candidate.flags != message.flags
-                        || candidate.keywords != message.keywords
-                        || message.state & NEWS != 0
-                    {
-                        diff.changed.push(index);
-                    }
-                    sequence += 1;
-                }
-                None => diff.expunged.push(Expunged {
-                    sequence,
-                    uid: message.uid,
-                }),
-            }
-        }
-        diff.added = fresh.count();
-        diff.keywords_changed = old.keywords_in_use() != new.keywords_in_use();
-        diff
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn snapshot(messages: &[(u32, &[u8])]) -> Snapshot {
-        let mut snapshot = Snapshot::new(1, false);
-        for (uid, name) in messages {
-            snapshot.push(Message::new(*uid, filename::flags(name)), name);
-        }
-        snapshot
-    }
-
-    #[test]
-    fn expunges_are_numbered_as_imap_wants_them() {
-        let old = snapshot(&[(1, b"a:2,"), (2, b"b:2,"), (3, b"c:2,"), (5, b"e:2,S")]);
-        let new = snapshot(&[(2, b"b:2,S"), (5, b"e:2,S"), (6, b"f:2,")]);
-        let diff = Diff::between(&old, &new);
-        assert_eq!(
-            diff.expunged,
-            [
-                Expunged {
-                    sequence: 1,
-                    uid: 1
-                },
-                Expunged {
-                    sequence: 2,
-                    uid: 3
-                }
-            ]
-        );
-        assert_eq!(diff.changed, [0]);
-        assert_eq!(diff.added, 1);
-    }
-
-    #[test]
-    fn messages_are_found_by_base_name() {
-        let names: Vec<String> = (0..40).map(|number| format!("{number}.a:2,S")).collect();
-        let messages: Vec<(u32, &[u8])> = (1..).zip(names.iter().map(String::as_bytes)).collect();
-        let view = snapshot(&messages);
-        for count in [0, 1, 8, 9, 30] {
-            let mut bases: Vec<String> = (0..count).map(|number| format!("{number}.a")).collect();
-            bases.push("1.".to_owned());
-            bases.push("3.a:2".to_owned());
-            let bases: Vec<&[u8]> = bases.iter().map(String::as_bytes).collect();
-            let mut expected: Vec<Option<usize>> = (0..count).map(Some).collect();
-            expected.extend([None, None]);
-            assert_eq!(view.positions(&bases), expected);
-        }
-    }
-
-    #[test]
-    fn names_survive_renames_and_compaction() {
-        let mut snapshot = snapshot(&[]);
-        for uid in 1..=2000 {
-            let name = format!("{uid:050}:2,");
-            snapshot.push(Message::new(uid, Flags::NONE), name.as_bytes());
-        }
-        for round in 0..4 {
-            for index in 0..2000 {
-                let letters = if round % 2 == 0 { "FS" } else { "" };
-                let name = format!("{:050}:2,{letters}", index + 1);
-                snapshot.renamed(index, name.as_bytes());
-            }
-        }
-        assert_eq!(
-            snapshot.messages.held().names.len() - snapshot.waste,
-            2000 * 54
-        );
-        let last = snapshot.messages[1999];
-        assert_eq!(snapshot.name(&last), format!("{:050}:2,", 2000).as_bytes());
-        assert_eq!(snapshot.index_of_uid(7), Some(6));
-        assert_eq!(snapshot.indexes_of_uids(3, 5), 2..5);
-        assert_eq!(snapshot.indexes_of_uids(5, 3), 4..4);
-        assert_eq!(snapshot.indexes_of_uids(1999, u32::MAX), 1998..2000);
-    }
-}
+mod tests;

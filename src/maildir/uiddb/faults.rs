@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::{LIMIT, MARK, NAME, number, parse_header, parse_line};
+use super::text::{number, parse_header, parse_line};
+use super::{LIMIT, MARK, NAME};
 use crate::maildir::error::Result;
 use crate::maildir::files::Dir;
 
