@@ -9,6 +9,7 @@ signal ended it), or 99 if it did not come to its text or to its end.
 import os
 import pty
 import select
+import signal
 import sys
 import time
 
@@ -19,6 +20,9 @@ def main() -> int:
     text = sys.argv[1].encode()
     child, terminal = pty.fork()
     if child == 0:
+        # Who started the tests in the background may have them ignored, and a shell cannot trap those again.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         os.execvp(sys.argv[2], sys.argv[2:])
     seen = b""
     typed = False
