@@ -1,5 +1,6 @@
 use super::*;
 use crate::maildir::fixture::{Mailbox, list, names, settle, uids};
+use crate::maildir::flags::Flags;
 use crate::maildir::{Action, Change, Details, FolderName, Keep, Maildir, Options};
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::super::fixture::{Mailbox, append, names, settle, uids};
 use super::tests::on_network;
 use super::*;
+use crate::maildir::flags::Flags;
 use crate::maildir::{Action, Change};
 
 fn mailbox(count: usize) -> Mailbox {
