@@ -6,11 +6,10 @@
 //! passwords it has 16 bits that mean nothing without the secret, and little with it. An hour without a wrong
 //! password, or another pair that needs the place, and all is forgotten.
 
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -143,9 +142,7 @@ pub(super) fn delay(paths: &Paths, settings: &Settings, user: &[u8], password: &
 }
 
 fn record(path: &Path, user: &[u8], ip: &[u8], password: &[u8]) -> io::Result<(Guesses, bool)> {
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    let file = roster::lock(options.mode(0o600).open(path)?)?;
+    let file = roster::lock(path)?;
     let mut header = [0; MAGIC.len() + SECRET];
     let read = file.read_at(&mut header, 0)?;
     if read < header.len() || !header.starts_with(MAGIC) {

@@ -8,18 +8,17 @@
 //! trusted: an entry that makes no sense is a free place.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::config::paths::Paths;
 
 mod entry;
+mod shared;
 
 pub use entry::{Entry, Service};
+pub(crate) use shared::lock;
 
 /// Octets in front of the places.
 const HEADER: usize = entry::LENGTH;
@@ -27,9 +26,8 @@ const MAGIC: &[u8; 8] = b"CWHO 1\n\0";
 /// Places of one group: as many sessions can an account have that are counted.
 pub const GROUP: usize = 64;
 const GROUPS: u64 = 1024;
-/// How long a login waits for another's lock; then it goes on without an entry.
-const PATIENCE: Duration = Duration::from_millis(500);
-const RETRY: Duration = Duration::from_millis(2);
+/// Octets of a whole roster, and more than that.
+const LENGTH_MAX: u64 = 17 * 1024 * 1024;
 
 /// What became of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,16 +48,9 @@ pub fn path(paths: &Paths) -> PathBuf {
 /// Enters a session, unless its account has `limit` of them (0: no limit).
 ///
 /// # Errors
-/// Those of the file: `NotFound` without a directory of pid files, ETIMEDOUT if somebody holds the lock too long.
+/// Those of the file: `NotFound` without a directory of pid files, `TimedOut` if somebody holds the lock too long.
 pub fn enter(path: &Path, session: &Entry, limit: usize) -> io::Result<Entered> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    let file = lock(file)?;
+    let file = lock(path)?;
     let mut magic = [0; MAGIC.len()];
     if file.read_at(&mut magic, 0)? < MAGIC.len() || magic != *MAGIC {
         // New, or of another version.
@@ -91,11 +82,13 @@ pub fn enter(path: &Path, session: &Entry, limit: usize) -> io::Result<Entered> 
 /// # Errors
 /// Those of reading the file.
 pub fn sessions(path: &Path) -> io::Result<Vec<Entry>> {
-    let content = match std::fs::read(path) {
-        Ok(content) => content,
+    let file = match shared::read(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
+    let mut content = Vec::new();
+    file.take(LENGTH_MAX).read_to_end(&mut content)?;
     if !content.starts_with(MAGIC) {
         return Ok(Vec::new());
     }
@@ -107,25 +100,6 @@ pub fn sessions(path: &Path) -> io::Result<Vec<Entry>> {
         .collect();
     sessions.sort_by_key(|session| session.boot);
     Ok(sessions)
-}
-
-/// Locks a small file that login programs share, for a moment.
-///
-/// # Errors
-/// `TimedOut` if somebody holds it too long.
-pub(crate) fn lock(mut file: File) -> io::Result<Flock<File>> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(locked) => return Ok(locked),
-            Err((unlocked, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < deadline => {
-                file = unlocked;
-                std::thread::sleep(RETRY);
-            }
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Err(io::ErrorKind::TimedOut.into()),
-            Err((_, errno)) => return Err(errno.into()),
-        }
-    }
 }
 
 /// The places that one account can have, as they were read.

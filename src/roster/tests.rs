@@ -1,6 +1,7 @@
 //! The roster with processes that live and processes that have ended.
 
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -122,5 +123,52 @@ fn rubbish_is_replaced_and_never_an_entry() {
     }
     std::fs::write(&path, content).unwrap();
     assert_eq!(sessions(&path).unwrap(), []);
+    assert_eq!(enter(&path, &process.entry("a"), 1).unwrap(), Entered::Yes);
+}
+
+#[test]
+fn what_somebody_else_may_have_put_there_is_left_alone() {
+    let (directory, path) = roster();
+    let process = Living::new();
+    let entry = process.entry("a");
+    let other = directory.path().join("shadow");
+    std::fs::write(&other, "root:x").unwrap();
+    let refused = || {
+        assert!(enter(&path, &entry, 1).is_err());
+        assert!(sessions(&path).is_err());
+        std::fs::remove_file(&path).unwrap();
+    };
+    std::os::unix::fs::symlink(&other, &path).unwrap();
+    refused();
+    std::fs::hard_link(&other, &path).unwrap();
+    refused();
+    assert_eq!(std::fs::read(&other).unwrap(), b"root:x");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused();
+    let nobody = directory.path().join("not there");
+    std::os::unix::fs::symlink(&nobody, &path).unwrap();
+    refused();
+    assert!(!nobody.exists());
+    if nix::unistd::geteuid().is_root() {
+        assert_eq!(enter(&path, &entry, 1).unwrap(), Entered::Yes);
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+        refused();
+    } else {
+        let line = b"skipped: a file of another user, since this is not root\n";
+        io::Write::write_all(&mut io::stdout().lock(), line).unwrap();
+    }
+    assert_eq!(enter(&path, &entry, 1).unwrap(), Entered::Yes);
+}
+
+#[test]
+fn a_process_that_is_stopped_with_the_lock_holds_nobody_up() {
+    let (_directory, path) = roster();
+    let process = Living::new();
+    let held = lock(&path).unwrap();
+    let start = Instant::now();
+    let error = enter(&path, &process.entry("a"), 1).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(start.elapsed() < Duration::from_secs(8));
+    drop(held);
     assert_eq!(enter(&path, &process.entry("a"), 1).unwrap(), Entered::Yes);
 }
