@@ -309,6 +309,10 @@ impl Running {
     fn receive(&mut self, deadline: Instant) -> io::Result<Frame> {
         let mut chunk = [0_u8; 8192];
         loop {
+            // Also where nothing has to be waited for: rows may come without end, each of them at once.
+            if Instant::now() > deadline {
+                return Err(Errno::ETIMEDOUT.into());
+            }
             match Frame::decode(&self.buffer) {
                 Decoded::Frame(frame, length) => {
                     self.buffer.drain(..length);
@@ -329,5 +333,37 @@ impl Running {
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn helper(program: &str) -> Helper {
+        Helper {
+            name: "authtested",
+            program: PathBuf::from(program),
+            running: None,
+        }
+    }
+
+    #[test]
+    fn rows_that_never_pause_are_not_read_beyond_the_deadline() {
+        let (ours, _theirs) = socket_pair().unwrap();
+        let end = Frame::new(Kind::Done, [b"1".as_slice()]);
+        let mut buffer = Frame::new(Kind::Row, []).encode().unwrap().repeat(1000);
+        buffer.extend(end.encode().unwrap());
+        let mut helper = helper("/bin/cat");
+        helper.running = Some(Running {
+            child: Command::new("true").spawn().unwrap(),
+            socket: ours,
+            buffer,
+        });
+        let passed = Instant::now();
+        let request = Frame::new(Kind::Query, [b"SELECT".as_slice()]);
+        let answer = helper.converse(&request, |_| passed, |_| {});
+        assert_eq!(answer, Err(Trouble::Unavailable));
+        assert!(!helper.is_running());
     }
 }
