@@ -123,28 +123,23 @@ impl Helper {
     ) -> Result<(), Trouble> {
         self.stop();
         let deadline = Instant::now() + PATIENCE;
-        let started = self.spawn(environment, run_as).and_then(|running| {
-            running.send(settings, deadline)?;
-            Ok(running)
-        });
-        match started {
-            Ok(running) => {
-                self.running = Some(running);
-                Ok(())
-            }
-            Err(error) => {
-                log(
-                    Level::Err,
-                    format_args!(
-                        "{}: {}: {}",
-                        self.name,
-                        self.program.display(),
-                        reason(&error)
-                    ),
-                );
-                Err(Trouble::Unavailable)
-            }
-        }
+        // It is ours as soon as it runs, so that it is also ended and collected where sending fails.
+        let started = self
+            .spawn(environment, run_as)
+            .and_then(|running| self.running.insert(running).send(settings, deadline));
+        started.map_err(|error| {
+            log(
+                Level::Err,
+                format_args!(
+                    "{}: {}: {}",
+                    self.name,
+                    self.program.display(),
+                    reason(&error)
+                ),
+            );
+            self.stop();
+            Trouble::Unavailable
+        })
     }
 
     fn spawn(
@@ -365,5 +360,18 @@ mod tests {
         let answer = helper.converse(&request, |_| passed, |_| {});
         assert_eq!(answer, Err(Trouble::Unavailable));
         assert!(!helper.is_running());
+    }
+
+    #[test]
+    fn a_helper_that_takes_no_settings_is_collected() {
+        let mut helper = helper("/bin/cat");
+        // More than a frame can hold: sending fails, whatever the program does.
+        let settings = Frame::new(Kind::Open, vec![b"x".as_slice(); 5000]);
+        for _ in 0..2 {
+            let started = helper.start(&settings, &[], None);
+            assert_eq!(started, Err(Trouble::Unavailable));
+        }
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap();
+        assert_eq!(children, "");
     }
 }
