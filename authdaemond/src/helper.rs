@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use courier::sys::fd::stdin;
 use courier::sys::log::{Level, install_panic_hook, log, reason};
+use nix::sys::signal::Signal;
 
 use crate::wire::{Decoded, Field, Frame, Kind};
 
@@ -157,8 +158,8 @@ impl<C> Kept<C> {
 /// A helper's life. `open` makes the back end from the settings; it connects when it is first asked something.
 pub fn run<B: Backend>(open: impl FnOnce(&Settings) -> Result<B, Problem>) -> ExitCode {
     install_panic_hook();
-    let result = stdin()
-        .try_clone_to_owned()
+    let result = end_with_worker()
+        .and_then(|()| stdin().try_clone_to_owned())
         .and_then(|socket| serve(&UnixStream::from(socket), open));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -173,6 +174,13 @@ pub fn run<B: Backend>(open: impl FnOnce(&Settings) -> Result<B, Problem>) -> Ex
             ExitCode::FAILURE
         }
     }
+}
+
+/// Has the kernel end this process along with the worker. One that waits for its server does not see its socket
+/// closed, and some servers let it wait for ever.
+fn end_with_worker() -> io::Result<()> {
+    // A worker that was gone before this call is noticed by the first look at the socket.
+    Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?)
 }
 
 fn serve<B: Backend>(

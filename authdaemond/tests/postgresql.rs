@@ -8,10 +8,12 @@
 
 mod support;
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use postgres::{Client, NoTls};
 use support::server::{self, Server};
 use support::{Instance, wait_for};
@@ -254,4 +256,29 @@ PGSQL_CHPASS_CLAUSE SELECT 1",
     let log = daemon.log();
     assert!(!log.contains("ne'w") && !log.contains("test123"), "{log}");
     assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_helper_that_waits_for_its_server_ends_with_its_worker() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut daemon = Instance::prepare("authmodulelist=\"authpgsql\"\ndaemons=1\n");
+    daemon.helper("authpgsql", env!("CARGO_BIN_EXE_authpgsql"));
+    let connection = format!("host=127.0.0.1 port={port} user=courier");
+    configure(&daemon, &connection, RC);
+    daemon.launch();
+    let mut asker = daemon.connect();
+    asker.write_all(b"PRE . imap alice\n").unwrap();
+    // The helper is connected, and this server never says anything.
+    let _connected = listener.accept().unwrap();
+    let worker = daemon.workers()[0];
+    let children = std::fs::read_to_string(format!("/proc/{worker}/task/{worker}/children"));
+    let helper = children.unwrap().trim().to_owned();
+    assert!(
+        support::is_alive(&helper),
+        "the helper is not the worker's child"
+    );
+    // Killed without a word to its helper, as by the second SIGTERM to the daemon.
+    kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
+    wait_for("the helper's end", || !support::is_alive(&helper));
 }

@@ -227,6 +227,11 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Whether the process with this id runs; one that ended and was not collected yet does not.
+pub(crate) fn is_alive(id: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
 pub(crate) fn skipped(why: &str) {
     // A test that cannot tell why it was skipped is skipped all the same.
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
