@@ -20,7 +20,8 @@ use support::{Instance, wait_for};
 
 const TABLE: &str = "
     CREATE TABLE passwd (id text PRIMARY KEY, crypt text, clear varchar(64), name text, uid int, gid bigint,
-        home text NOT NULL, maildir text, defaultdelivery text, quota numeric, options text, since date DEFAULT now());
+        home text NOT NULL, maildir text, defaultdelivery text, quota numeric, options text, since date DEFAULT now(),
+        CHECK (clear <> 'forbidden'));
     INSERT INTO passwd (id, crypt, uid, gid, home, name, maildir, quota, options) VALUES
         ('alice', '$1$abcdefgh$FuRpVTqE/Onxax.jDI2aR/', 5000, 5000, '/srv/mail/alice', 'Alice Example', 'Maildir',
          10000000, 'group=staff');
@@ -187,6 +188,13 @@ fn accounts_of_a_server_log_in() {
         postgresql.value("SELECT clear FROM passwd WHERE id='bob@example.com'"),
         "other"
     );
+    // The server's complaint comes with the whole row, which is nothing for a log.
+    assert_eq!(
+        daemon.ask("PASSWD imap\tbob@example.com\tother\tforbidden\n"),
+        "FAIL\n"
+    );
+    wait_for("the log", || daemon.log().contains("passwd_clear_check"));
+    assert!(!daemon.log().contains("forbidden"), "{}", daemon.log());
 
     // One connection serves all that; one that breaks is made again without anybody noticing.
     let connections =

@@ -63,6 +63,14 @@ fn open(settings: &Settings) -> Result<Pgsql, Problem> {
     })
 }
 
+/// What an error says. Of a complaint of the server's only the message: its details quote rows, with passwords.
+fn told(error: &postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(complaint) => format!("{}: {}", complaint.severity(), complaint.message()),
+        None => chain(error),
+    }
+}
+
 /// An error with its causes, on one line.
 fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
@@ -76,7 +84,7 @@ fn chain(error: &dyn StdError) -> String {
 }
 
 fn problem(error: &postgres::Error) -> Problem {
-    let text = chain(error);
+    let text = told(error);
     match error.code() {
         // Connection, resources, operator's intervention, system: it may be better in a moment.
         Some(code)
@@ -122,7 +130,7 @@ fn connect(
     trust: &Trust,
     character_set: Option<&str>,
 ) -> Result<Connection, Problem> {
-    let failed = |error: postgres::Error| Problem::Unavailable(chain(&error));
+    let failed = |error: postgres::Error| Problem::Unavailable(told(&error));
     let mut client = config.connect(connector(trust)?).map_err(failed)?;
     if let Some(set) = character_set {
         let set: String = set
