@@ -200,6 +200,14 @@ fn accounts_of_a_server_log_in() {
         daemon.ask("PASSWD imap\tbob@example.com\tcramsecret\tcramsecret\n"),
         "OK\n"
     );
+    // Letters that the column cannot hold: the server's complaint quotes them, the log must not.
+    assert_eq!(
+        daemon.ask("PASSWD imap\tbob@example.com\tcramsecret\t\u{43f}\u{430}\u{440}\n"),
+        "FAIL\n"
+    );
+    wait_for("the log", || daemon.log().contains("1366"));
+    let log = daemon.log();
+    assert!(!log.contains("xD0") && !log.contains("xBF"), "{log}");
 
     // One connection serves all that; one that breaks is made again without anybody noticing.
     let list = "SELECT GROUP_CONCAT(id) FROM information_schema.processlist WHERE user='courier'";

@@ -27,6 +27,9 @@ const SOCKETS: [&str; 3] = [
     "/var/lib/mysql/mysql.sock",
     "/tmp/mysql.sock",
 ];
+/// Duplicate entry, truncated or incorrect value: complaints that quote the value, which may be a password, and which
+/// therefore lose their text.
+const QUOTING: [u16; 5] = [1062, 1292, 1366, 1367, 1411];
 
 /// One server.
 struct Mysql {
@@ -163,7 +166,12 @@ fn archive(certificate: &[u8], key: &[u8]) -> Result<Vec<u8>, openssl::error::Er
 }
 
 fn problem(error: &mysql::Error) -> Problem {
-    let text = error.to_string();
+    let text = match error {
+        mysql::Error::MySqlError(server) if QUOTING.contains(&server.code) => {
+            format!("ERROR {} ({})", server.code, server.state)
+        }
+        error => error.to_string(),
+    };
     match error {
         // Too many connections, shutdown, killed, lock waits: it may be better in a moment.
         mysql::Error::MySqlError(server)
