@@ -7,7 +7,7 @@
 //! writes down its sockets and sessions and executes the same, which finds the note ([`VARIABLE`]). Signals wait
 //! meanwhile, and so does whoever connects, in the socket's queue.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
@@ -63,16 +63,16 @@ pub struct Inherited {
 /// Takes over what a predecessor has left, and closes every other descriptor from 3 up. To be called first thing in
 /// main; empty when there was no predecessor.
 pub fn take_over() -> Inherited {
-    let number = std::env::var(VARIABLE)
-        .ok()
-        .and_then(|text| text.parse::<RawFd>().ok())
-        .filter(|&number| number > 2);
-    let note = number.and_then(|number| {
-        let mut note = String::new();
-        let mut file = File::from(crate::sys::adopt(number)?);
-        file.seek(SeekFrom::Start(0)).ok()?;
-        file.take(NOTE_MAX).read_to_string(&mut note).ok()?;
-        Some(note)
+    let note = std::env::var_os(VARIABLE).and_then(|number| {
+        read_note(&number)
+            .inspect_err(|error| {
+                let why = crate::reason(error);
+                log(
+                    Level::Err,
+                    format_args!("the sessions before this start are not known: {why}"),
+                );
+            })
+            .ok()
     });
     let Some(note) = note else {
         if let Some(inherited) = activated() {
@@ -92,9 +92,29 @@ pub fn take_over() -> Inherited {
     }
 }
 
+/// The note in the descriptor that is called `number`.
+fn read_note(number: &OsStr) -> io::Result<String> {
+    let mut file = inherited(number)?;
+    let mut note = String::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(NOTE_MAX).read_to_string(&mut note)?;
+    Ok(note)
+}
+
+/// The descriptor that a variable names, which this process was started with.
+fn inherited(number: &OsStr) -> io::Result<File> {
+    let file = number
+        .to_str()
+        .and_then(|text| text.parse::<RawFd>().ok())
+        .filter(|&number| number > 2)
+        .and_then(crate::sys::adopt)
+        .map(File::from);
+    Ok(file.ok_or(Errno::EBADF)?)
+}
+
 /// What systemd has opened for us, sd_listen_fds(3).
 fn activated() -> Option<Inherited> {
-    // Without numbers it is not for us.
+    // Without numbers, or with nonsense, it is not for us.
     let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
     if number("LISTEN_PID") != Some(std::process::id()) {
         return None;
@@ -228,13 +248,7 @@ pub fn answer() -> io::Result<bool> {
     let Some(number) = std::env::var_os(QUESTION) else {
         return Ok(false);
     };
-    let mut file = number
-        .to_str()
-        .and_then(|text| text.parse::<RawFd>().ok())
-        .filter(|&number| number > 2)
-        .and_then(crate::sys::adopt)
-        .map(File::from)
-        .ok_or(Errno::EBADF)?;
+    let mut file = inherited(&number)?;
     let mut text = Vec::new();
     let mut put = |kind: u8, word: &[u8]| {
         text.push(kind);

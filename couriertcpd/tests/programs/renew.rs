@@ -416,3 +416,16 @@ fn locked(path: &str) -> impl Drop + use<> {
     std::io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut ready).unwrap();
     Holder(child)
 }
+
+#[test]
+fn a_note_that_cannot_be_read_is_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = format!("-pid={}", directory.path().join("pid").display());
+    for number in ["99", "x"] {
+        let mut command = command(COURIERTCPD, &[pid_file.as_str(), "-stop"]);
+        command.env("COURIERTCPD_STATE", number);
+        let (_, _, said) = output(command);
+        let line = "ERR: the sessions before this start are not known: Bad file descriptor\n";
+        assert!(said.contains(line), "{number}: {said}");
+    }
+}
