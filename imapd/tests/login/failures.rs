@@ -106,9 +106,9 @@ fn failed_authentications_are_logged_with_their_mechanism() {
     }
 }
 
-#[test]
-fn the_daemon_being_down_is_a_temporary_problem() {
-    let rig = Rig::without_daemon();
+/// Logs alice in, who is told to come back later. What the log has then.
+#[track_caller]
+fn log_of_temporary_problem(rig: &Rig) -> String {
     let mut login = rig.start();
     login.greeting();
     login.ask(
@@ -117,6 +117,13 @@ fn the_daemon_being_down_is_a_temporary_problem() {
     );
     let (code, log) = login.finish();
     assert_eq!(code, Some(1));
+    log
+}
+
+#[test]
+fn the_daemon_being_down_is_a_temporary_problem() {
+    let rig = Rig::without_daemon();
+    let log = log_of_temporary_problem(&rig);
     let lines: Vec<_> = log.lines().skip(1).collect();
     assert_eq!(
         lines,
@@ -129,32 +136,15 @@ fn the_daemon_being_down_is_a_temporary_problem() {
         ]
     );
     let rig = Rig::new(|_| None);
-    let mut login = rig.start();
-    login.greeting();
-    login.ask(
-        "a LOGIN alice secret",
-        "* BYE Temporary problem, please try again later",
-    );
-    assert!(
-        login
-            .finish()
-            .1
-            .contains("ERR: authentication error: Input/output error")
-    );
+    let log = log_of_temporary_problem(&rig);
+    assert!(log.contains("ERR: authentication error: Input/output error"));
 }
 
 #[test]
 fn a_home_that_cannot_be_entered_is_a_temporary_problem() {
     let rig = Rig::with_alice();
     std::fs::remove_dir(rig.path("home")).unwrap();
-    let mut login = rig.start();
-    login.greeting();
-    login.ask(
-        "a LOGIN alice secret",
-        "* BYE Temporary problem, please try again later",
-    );
-    let (code, log) = login.finish();
-    assert_eq!(code, Some(1));
+    let log = log_of_temporary_problem(&rig);
     let home = rig.path("home");
     assert!(
         log.contains(&format!(
@@ -173,14 +163,7 @@ fn a_home_that_cannot_be_entered_is_a_temporary_problem() {
 fn a_server_that_cannot_be_run_is_a_temporary_problem() {
     let rig = Rig::with_alice();
     std::fs::remove_file(rig.path("probe")).unwrap();
-    let mut login = rig.start();
-    login.greeting();
-    login.ask(
-        "a LOGIN alice secret",
-        "* BYE Temporary problem, please try again later",
-    );
-    let (code, log) = login.finish();
-    assert_eq!(code, Some(1));
+    let log = log_of_temporary_problem(&rig);
     assert!(log.contains("ERR: exec("), "{log}");
 }
 
