@@ -23,8 +23,8 @@ use std::os::fd::AsRawFd;
 use crate::debug::Text;
 use crate::wire::{Decoded, Field, Frame, Kind};
 
-/// For the whole answer to a question about one account. Less than the 30 s that login programs wait.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// For everything that one request about one account asks. Less than the 30 s that login programs wait.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// For each next row of a list of all accounts, and for its end.
 const LIST_PATIENCE: Duration = Duration::from_secs(55);
 /// For a helper whose socket was closed to end by itself.
@@ -81,6 +81,8 @@ pub struct Helper {
     name: &'static str,
     program: PathBuf,
     running: Option<Running>,
+    /// When the request that is being answered has taken long enough.
+    deadline: Instant,
 }
 
 #[derive(Debug)]
@@ -103,7 +105,14 @@ impl Helper {
                 installed
             },
             running: None,
+            deadline: Instant::now(),
         }
+    }
+
+    /// A request begins: from now on its questions have their time, all of them together. A directory is asked three
+    /// for a login, and login programs do not wait three times as long.
+    pub fn begin(&mut self) {
+        self.deadline = Instant::now() + PATIENCE;
     }
 
     /// Whether it is running.
@@ -122,7 +131,7 @@ impl Helper {
         run_as: Option<RunAs>,
     ) -> Result<(), Trouble> {
         self.stop();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = self.deadline;
         // It is ours as soon as it runs, so that it is also ended and collected where sending fails.
         let started = self
             .spawn(environment, run_as)
@@ -175,7 +184,7 @@ impl Helper {
     /// [`Trouble`]. A helper that could not answer is stopped.
     pub fn ask(&mut self, request: &Frame, most: usize) -> Result<Answer, Trouble> {
         let mut rows = Vec::new();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = self.deadline;
         let count = self.converse(
             request,
             |_| deadline,
@@ -340,6 +349,7 @@ mod tests {
             name: "authtested",
             program: PathBuf::from(program),
             running: None,
+            deadline: Instant::now(),
         }
     }
 
@@ -360,6 +370,24 @@ mod tests {
         let answer = helper.converse(&request, |_| passed, |_| {});
         assert_eq!(answer, Err(Trouble::Unavailable));
         assert!(!helper.is_running());
+    }
+
+    #[test]
+    fn the_questions_of_a_request_share_its_time() {
+        let (ours, _theirs) = socket_pair().unwrap();
+        let end = Frame::new(Kind::Done, [b"1".as_slice()]).encode().unwrap();
+        let mut helper = helper("/bin/cat");
+        helper.running = Some(Running {
+            child: Command::new("true").spawn().unwrap(),
+            socket: ours,
+            buffer: end.repeat(2),
+        });
+        let request = Frame::new(Kind::Query, [b"SELECT".as_slice()]);
+        helper.begin();
+        assert!(helper.ask(&request, 1).is_ok());
+        // As if that had taken all of it.
+        helper.deadline = Instant::now();
+        assert_eq!(helper.ask(&request, 1), Err(Trouble::Unavailable));
     }
 
     #[test]

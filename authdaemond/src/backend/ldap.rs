@@ -71,6 +71,7 @@ impl Ldap {
     }
 
     fn find(&mut self, service: &[u8], user: &[u8], debug: Debug) -> Result<Option<Found>, Down> {
+        self.helper.begin();
         let (settings, helper) = self.ready()?;
         let (attribute, value) = match &settings.map {
             Some(map) if user.contains(&b'@') => match mapped(map, helper, user, debug)? {
@@ -457,6 +458,7 @@ impl Module for Ldap {
         each: &mut dyn FnMut(AccountInfo),
     ) -> Result<(), Aborted> {
         let debug = context.debug;
+        self.helper.begin();
         let (settings, helper) = self.ready().map_err(|Down| Aborted)?;
         let fields = [settings.base.as_str(), settings.enumerate.as_str(), LISTED]
             .into_iter()

@@ -107,6 +107,7 @@ impl Sql {
     }
 
     fn find(&mut self, service: &[u8], user: &[u8], debug: Debug) -> Result<Option<Found>, Down> {
+        self.helper.begin();
         let dialect = self.dialect;
         let settings = self.settings()?;
         let clause = if service == b"courier" {
@@ -377,6 +378,7 @@ impl Module for Sql {
         each: &mut dyn FnMut(AccountInfo),
     ) -> Result<(), Aborted> {
         let (dialect, name, debug) = (self.dialect, self.name, context.debug);
+        self.helper.begin();
         let (settings, helper) = self.ready().map_err(|Down| Aborted)?;
         let values = Values {
             local_part: b"*",
