@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use courier::sys::confine::hide;
 use courier::sys::fd::stdin;
 use courier::sys::log::{Level, install_panic_hook, log, reason};
 use nix::sys::signal::Signal;
@@ -159,6 +160,7 @@ impl<C> Kept<C> {
 pub fn run<B: Backend>(open: impl FnOnce(&Settings) -> Result<B, Problem>) -> ExitCode {
     install_panic_hook();
     let result = end_with_worker()
+        .and_then(|()| hide().map_err(io::Error::other))
         .and_then(|()| stdin().try_clone_to_owned())
         .and_then(|socket| serve(&UnixStream::from(socket), open));
     match result {

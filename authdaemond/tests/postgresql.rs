@@ -9,7 +9,7 @@
 mod support;
 
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
@@ -267,7 +267,7 @@ PGSQL_CHPASS_CLAUSE SELECT 1",
 }
 
 #[test]
-fn a_helper_that_waits_for_its_server_ends_with_its_worker() {
+fn a_helper_that_waits_for_its_server_is_hidden_and_ends_with_its_worker() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut daemon = Instance::prepare("authmodulelist=\"authpgsql\"\ndaemons=1\n");
@@ -286,6 +286,12 @@ fn a_helper_that_waits_for_its_server_ends_with_its_worker() {
         support::is_alive(&helper),
         "the helper is not the worker's child"
     );
+    // It knows the password of the database: nothing that runs with the same uid looks into it.
+    let status = std::fs::read_to_string(format!("/proc/{helper}/status")).unwrap();
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let uid = uid.and_then(|uids| uids.split_whitespace().next()).unwrap();
+    let metadata = std::fs::metadata(format!("/proc/{helper}/mem")).unwrap();
+    assert_ne!(metadata.uid().to_string(), uid);
     // Killed without a word to its helper, as by the second SIGTERM to the daemon.
     kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
     wait_for("the helper's end", || !support::is_alive(&helper));

@@ -60,8 +60,7 @@ fn confine_to(directory: &Path) {
             format_args!("authsqlite: {}: {}", path.display(), reason(&error)),
         );
     })
-    .and_then(|()| confine::calls())
-    .and_then(|()| confine::hide());
+    .and_then(|()| confine::calls());
     if let Err(error) = confined {
         log(
             Level::Info,
