@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use courier::sys::confine::hide;
 use courier::sys::fd::stdin;
 use courier::sys::log::{Level, install_panic_hook, log, reason};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 
 use crate::wire::{Decoded, Field, Frame, Kind};
@@ -19,6 +20,9 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection that was of use so recently is not asked whether it still is.
 const UNDOUBTED: Duration = Duration::from_secs(60);
+
+/// Bytes of memory; far more than the longest answer needs, and less than brings a machine down.
+const MEMORY: u64 = 1 << 30;
 
 /// Why a request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +163,8 @@ impl<C> Kept<C> {
 /// A helper's life. `open` makes the back end from the settings; it connects when it is first asked something.
 pub fn run<B: Backend>(open: impl FnOnce(&Settings) -> Result<B, Problem>) -> ExitCode {
     install_panic_hook();
-    let result = end_with_worker()
+    let result = limit_memory()
+        .and_then(|()| end_with_worker())
         .and_then(|()| hide().map_err(io::Error::other))
         .and_then(|()| stdin().try_clone_to_owned())
         .and_then(|socket| serve(&UnixStream::from(socket), open));
@@ -176,6 +181,14 @@ pub fn run<B: Backend>(open: impl FnOnce(&Settings) -> Result<B, Problem>) -> Ex
             ExitCode::FAILURE
         }
     }
+}
+
+/// Client libraries take messages of any length that a server announces.
+fn limit_memory() -> io::Result<()> {
+    // The administrator's limit may be lower, and cannot be raised.
+    let (_, most) = getrlimit(Resource::RLIMIT_DATA)?;
+    let limit = most.min(MEMORY);
+    Ok(setrlimit(Resource::RLIMIT_DATA, limit, limit)?)
 }
 
 /// Has the kernel end this process along with the worker. One that waits for its server does not see its socket

@@ -292,6 +292,12 @@ fn a_helper_that_waits_for_its_server_is_hidden_and_ends_with_its_worker() {
     let uid = uid.and_then(|uids| uids.split_whitespace().next()).unwrap();
     let metadata = std::fs::metadata(format!("/proc/{helper}/mem")).unwrap();
     assert_ne!(metadata.uid().to_string(), uid);
+    // And whatever that server sends, this machine has memory left.
+    let limits = std::fs::read_to_string(format!("/proc/{helper}/limits")).unwrap();
+    let data = limits
+        .lines()
+        .find(|line| line.starts_with("Max data size"));
+    assert!(data.unwrap().contains(" 1073741824 "), "{limits}");
     // Killed without a word to its helper, as by the second SIGTERM to the daemon.
     kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
     wait_for("the helper's end", || !support::is_alive(&helper));
