@@ -154,7 +154,8 @@ fn record(path: &Path, user: &[u8], ip: &[u8], password: &[u8]) -> io::Result<(G
     }
     let mut hasher = DefaultHasher::new();
     header.hash(&mut hasher);
-    user.hash(&mut hasher);
+    // Many a database takes all of these for the same.
+    user.trim_ascii().to_ascii_lowercase().hash(&mut hasher);
     network(ip).hash(&mut hasher);
     // 0 is a place that nobody has.
     let key = hasher.finish().max(1);
@@ -218,6 +219,8 @@ mod tests {
         assert_eq!(after("alice", "2001:db8:0:1::1", "h"), 5);
         assert_eq!(after("alice", "::ffff:192.0.2.1", "h"), 5);
         assert_eq!(after("bob", one, "h"), 5);
+        // Another way to write the name is no fresh start.
+        assert_eq!(after("ALICE ", one, "h"), 40);
         // Rubbish is replaced.
         std::fs::write(&path, [0xff; 3000]).unwrap();
         assert_eq!(after("alice", one, "i"), 5);
