@@ -46,7 +46,7 @@ impl Lock {
         let file = match open_lock(&path) {
             Ok(file) => file,
             Err(_) => {
-                // COMPAT: a lock file that cannot be opened, left by another user, is replaced.
+                // COMPAT: a lock file that cannot be opened, left by another user, is replaced; so is a link.
                 std::fs::remove_file(&path)?;
                 open_lock(&path)?
             }
@@ -64,10 +64,11 @@ impl Lock {
     pub fn write_pid(&self) -> io::Result<()> {
         let pid = std::process::id();
         let temporary = suffixed(&self.pid_file, &format!(".{pid}"));
+        // What a crash, or somebody with a link, has left there; mostly nothing.
+        let _ = std::fs::remove_file(&temporary);
         let written = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o666)
             .open(&temporary)
             .and_then(|mut file| writeln!(file, "{pid}"))
@@ -96,6 +97,7 @@ fn lock_path(pid_file: &Path) -> PathBuf {
     suffixed(pid_file, ".lock")
 }
 
+/// The directory may be writable for a group without other rights (Debian: courier), whose links are not followed.
 fn open_lock(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -103,6 +105,7 @@ fn open_lock(path: &Path) -> io::Result<File> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
 }
 
@@ -396,6 +399,24 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, ["p", "p.lock"]);
+    }
+
+    #[test]
+    fn links_in_the_way_lead_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p");
+        let [precious, nothing] = ["precious", "nologin"].map(|name| directory.path().join(name));
+        std::fs::write(&precious, "kept").unwrap();
+        let temporary = suffixed(&path, &format!(".{}", std::process::id()));
+        for (target, link) in [(&precious, &temporary), (&nothing, &lock_path(&path))] {
+            std::os::unix::fs::symlink(target, link).unwrap();
+        }
+        let lock = Lock::take(&path).unwrap().unwrap();
+        lock.write_pid().unwrap();
+        assert_eq!(std::fs::read(&precious).unwrap(), b"kept");
+        assert!(!nothing.exists());
+        assert!(lock_path(&path).symlink_metadata().unwrap().is_file());
+        assert!(path.symlink_metadata().unwrap().is_file());
     }
 
     #[test]
