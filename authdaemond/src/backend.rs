@@ -3,6 +3,7 @@
 pub mod configured;
 pub mod custom;
 pub mod helper;
+pub mod id;
 pub mod ldap;
 pub mod pipe;
 pub mod secrets;

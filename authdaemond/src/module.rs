@@ -23,6 +23,17 @@ pub enum Verdict {
     TempFail,
 }
 
+impl Verdict {
+    /// The answer to a request that needs no password.
+    pub fn of<E>(found: Result<Option<AccountInfo>, E>) -> Self {
+        match found {
+            Ok(Some(info)) => Self::Accept(Box::new(info)),
+            Ok(None) => Self::Reject,
+            Err(_) => Self::TempFail,
+        }
+    }
+}
+
 /// What a module says about a password change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {

@@ -74,6 +74,15 @@ pub enum Trouble {
     Unavailable,
 }
 
+impl Trouble {
+    /// Logs what the server said, for the module `name`; the rest is in the log already.
+    pub fn complain(&self, name: &str) {
+        if let Self::Refused(why) = self {
+            log(Level::Err, format_args!("{name}: {}", Text(why)));
+        }
+    }
+}
+
 /// A helper program.
 #[derive(Debug)]
 pub struct Helper {

@@ -15,6 +15,7 @@ use courier::sys::log::{Level, log};
 use self::settings::{EmailMap, Settings};
 use super::configured::{Configured, Down};
 use super::helper::{Answer, Helper, RunAs, Trouble};
+use super::id::id;
 use super::secrets::{Question, Secrets};
 use crate::debug::{Debug, Summary, Text};
 use crate::module::{Aborted, Change, Context, Module, Verdict};
@@ -218,17 +219,10 @@ impl Ldap {
         match helper.ask(&request, 0) {
             Ok(_) => Ok(Change::Changed),
             Err(trouble) => {
-                complain(&trouble);
+                trouble.complain(NAME);
                 Ok(Change::Failed)
             }
         }
-    }
-}
-
-/// Logs what the server said; the helper has logged the rest.
-fn complain(trouble: &Trouble) {
-    if let Trouble::Refused(why) = trouble {
-        log(Level::Err, format_args!("{NAME}: {}", Text(why)));
     }
 }
 
@@ -246,7 +240,7 @@ fn only(
         .chain(attributes.iter().copied());
     let request = Frame::new(Kind::Search, fields.map(str::as_bytes));
     let Answer { mut rows, .. } = helper.ask(&request, 2).map_err(|trouble| {
-        complain(&trouble);
+        trouble.complain(NAME);
         Down
     })?;
     match rows.len() {
@@ -358,15 +352,11 @@ impl<'a> Entry<'a> {
 }
 
 /// uid or gid: that of the entry, if an attribute is configured and there, or everybody's.
-fn id(entry: &Entry<'_>, attribute: Option<&str>, everybody: Option<u32>) -> Option<u32> {
-    let Some(value) = attribute.and_then(|name| entry.filled(name)) else {
-        return everybody;
-    };
-    let text = std::str::from_utf8(value.trim_ascii()).ok()?;
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+fn own_id(entry: &Entry<'_>, attribute: Option<&str>, everybody: Option<u32>) -> Option<u32> {
+    match attribute.and_then(|name| entry.filled(name)) {
+        Some(value) => id(value),
+        None => everybody,
     }
-    text.parse().ok().filter(|&id| id != 0 && id != u32::MAX)
 }
 
 fn account(
@@ -375,8 +365,8 @@ fn account(
     user: &[u8],
     service: &[u8],
 ) -> Result<AccountInfo, &'static str> {
-    let uid = id(entry, settings.uid.as_deref(), settings.glob_uid);
-    let gid = id(entry, settings.gid.as_deref(), settings.glob_gid);
+    let uid = own_id(entry, settings.uid.as_deref(), settings.glob_uid);
+    let gid = own_id(entry, settings.gid.as_deref(), settings.glob_gid);
     let home = entry.filled(&settings.home).ok_or("no home directory")?;
     let home = match &settings.root {
         Some(root) => [root.as_bytes(), b"/", home].concat(),
@@ -423,17 +413,8 @@ impl Module for Ldap {
     }
 
     fn lookup(&mut self, service: &[u8], user: &[u8], context: &mut Context<'_>) -> Verdict {
-        match self.find(service, user, context.debug) {
-            Ok(Some(Found {
-                mut info, secrets, ..
-            })) => {
-                info.hash = secrets.hash.map(Secret);
-                info.clear = secrets.clear.map(Secret);
-                Verdict::Accept(Box::new(info))
-            }
-            Ok(None) => Verdict::Reject,
-            Err(Down) => Verdict::TempFail,
-        }
+        let found = self.find(service, user, context.debug);
+        Verdict::of(found.map(|found| found.map(|found| found.secrets.shown_in(found.info))))
     }
 
     fn change_password(
@@ -477,7 +458,7 @@ impl Module for Ldap {
             }
         });
         listed.map_err(|trouble| {
-            complain(&trouble);
+            trouble.complain(NAME);
             Aborted
         })
     }

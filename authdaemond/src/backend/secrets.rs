@@ -25,6 +25,15 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
+    /// `info` with both of them: what a look-up shows, to whoever may connect.
+    pub fn shown_in(self, info: AccountInfo) -> AccountInfo {
+        AccountInfo {
+            hash: self.hash.map(Secret),
+            clear: self.clear.map(Secret),
+            ..info
+        }
+    }
+
     /// Whether `supplied` is the password. One of the two decides alone.
     pub fn verify(&self, supplied: &[u8], context: &mut Context<'_>) -> bool {
         let matches = match (&self.hash, &self.clear) {

@@ -9,14 +9,15 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use courier::auth::account::{AccountInfo, Owner, Secret};
+use courier::auth::account::{AccountInfo, Owner};
 use courier::config::paths::Paths;
 use courier::sys::log::{Level, log};
 
 use self::clause::{Clause, Dialect, Values};
 use self::settings::{ChangeClause, Settings};
 use super::configured::{Configured, Down};
-use super::helper::{Answer, Helper, RunAs, Trouble};
+use super::helper::{Answer, Helper, RunAs};
+use super::id::id;
 use super::secrets::{self, Secrets};
 use crate::debug::{Debug, Summary, Text};
 use crate::module::{Aborted, Change, Context, Module, Verdict};
@@ -96,14 +97,10 @@ impl Sql {
             "{name}: SQL query: {}",
             Text(request.field(0).unwrap_or_default())
         ));
-        match helper.ask(request, most) {
-            Ok(answer) => Ok(Some(answer)),
-            Err(Trouble::Refused(why)) => {
-                log(Level::Err, format_args!("{name}: {}", Text(&why)));
-                Err(Down)
-            }
-            Err(Trouble::Unavailable) => Err(Down),
-        }
+        helper.ask(request, most).map(Some).map_err(|trouble| {
+            trouble.complain(name);
+            Down
+        })
     }
 
     fn find(&mut self, service: &[u8], user: &[u8], debug: Debug) -> Result<Option<Found>, Down> {
@@ -279,15 +276,6 @@ fn column(row: &[Field], index: usize) -> Option<&[u8]> {
     row.get(index)?.as_deref().filter(|value| !value.is_empty())
 }
 
-/// uid or gid: digits alone, and not root's.
-fn id(value: Option<&[u8]>) -> Option<u32> {
-    let text = std::str::from_utf8(value?.trim_ascii()).ok()?;
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok().filter(|&id| id != 0 && id != u32::MAX)
-}
-
 /// Reads username, crypt, clear, uid, gid, home, maildir, quota, fullname, options.
 fn found(row: &[Field]) -> Result<Found, &'static str> {
     if row.len() < 6 {
@@ -316,11 +304,12 @@ fn identity(name: Option<&[u8]>, row: &[Field], first: usize) -> Result<AccountI
     if !home.starts_with(b"/") {
         return Err("the home directory is not an absolute path");
     }
+    let number = |index| id(column(row, index)?);
     Ok(AccountInfo {
         owner: Some(Owner::Virtual(
-            id(column(row, first)).ok_or("uid is not a number from 1 up, refused")?,
+            number(first).ok_or("uid is not a number from 1 up, refused")?,
         )),
-        gid: Some(id(column(row, first + 1)).ok_or("gid is not a number from 1 up, refused")?),
+        gid: Some(number(first + 1).ok_or("gid is not a number from 1 up, refused")?),
         home: Some(OsString::from_vec(home.to_vec()).into()),
         address: Some(name.ok_or("no name")?.to_vec()),
         ..AccountInfo::default()
@@ -345,15 +334,8 @@ impl Module for Sql {
     }
 
     fn lookup(&mut self, service: &[u8], user: &[u8], context: &mut Context<'_>) -> Verdict {
-        match self.find(service, user, context.debug) {
-            Ok(Some(Found { mut info, secrets })) => {
-                info.hash = secrets.hash.map(Secret);
-                info.clear = secrets.clear.map(Secret);
-                Verdict::Accept(Box::new(info))
-            }
-            Ok(None) => Verdict::Reject,
-            Err(Down) => Verdict::TempFail,
-        }
+        let found = self.find(service, user, context.debug);
+        Verdict::of(found.map(|found| found.map(|found| found.secrets.shown_in(found.info))))
     }
 
     fn change_password(
@@ -402,9 +384,7 @@ impl Module for Sql {
             )),
         });
         listed.map_err(|trouble| {
-            if let Trouble::Refused(why) = trouble {
-                log(Level::Err, format_args!("{name}: {}", Text(&why)));
-            }
+            trouble.complain(name);
             Aborted
         })
     }

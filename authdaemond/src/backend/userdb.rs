@@ -227,11 +227,7 @@ impl Module for Userdb {
             info.hash = hash.map(|(_, hash)| Secret(hash));
             Ok(Some(info))
         });
-        match found {
-            Ok(Some(info)) => Verdict::Accept(Box::new(info)),
-            Ok(None) => Verdict::Reject,
-            Err(Down) => Verdict::TempFail,
-        }
+        Verdict::of(found)
     }
 
     fn change_password(
