@@ -202,6 +202,39 @@ fn variable(text: &[u8]) -> Option<(Variable, &[u8])> {
     Some((Variable::by_name(name), rest.get(1..).unwrap_or_default()))
 }
 
+/// What stands between two quotes, as it is read.
+#[derive(Default)]
+struct Parts {
+    done: Vec<Part>,
+    /// What came since the last variable.
+    text: Vec<u8>,
+}
+
+impl Parts {
+    /// Takes `$(name)` off the beginning of `rest`; `None` when something else is there.
+    fn take_variable<'a>(&mut self, rest: &'a [u8]) -> Option<&'a [u8]> {
+        let (variable, behind) = variable(rest)?;
+        self.end_text();
+        self.done.push(Part::Variable(variable));
+        Some(behind)
+    }
+
+    fn end_text(&mut self) {
+        if !self.text.is_empty() {
+            self.done.push(Part::Text(std::mem::take(&mut self.text)));
+        }
+    }
+
+    /// The parts; `None` if no variable is among them.
+    fn finish(mut self) -> Option<Vec<Part>> {
+        if self.done.is_empty() {
+            return None;
+        }
+        self.end_text();
+        Some(self.done)
+    }
+}
+
 struct Reader<'a> {
     dialect: Dialect,
     rest: &'a [u8],
@@ -253,12 +286,9 @@ impl Reader<'_> {
         };
         let begin = self.rest;
         let mut rest = self.rest.get(1..).unwrap_or_default();
-        let mut parts: Vec<Part> = Vec::new();
-        let mut text = Vec::new();
+        let mut parts = Parts::default();
         loop {
-            if let Some((variable, behind)) = variable(rest) {
-                parts.push(Part::Text(std::mem::take(&mut text)));
-                parts.push(Part::Variable(variable));
+            if let Some(behind) = parts.take_variable(rest) {
                 rest = behind;
                 continue;
             }
@@ -276,20 +306,18 @@ impl Reader<'_> {
                     return Err(ClauseError::Quote);
                 };
                 rest = behind;
-                text.extend_from_slice(unescaped(self.dialect, &next));
+                parts.text.extend_from_slice(unescaped(self.dialect, &next));
                 continue;
             }
-            text.push(byte);
+            parts.text.push(byte);
         }
         self.rest = rest;
-        if parts.is_empty() {
+        let Some(parts) = parts.finish() else {
             let length = begin.len() - rest.len();
             self.sql
                 .extend_from_slice(begin.get(..length).unwrap_or_default());
             return Ok(());
-        }
-        parts.push(Part::Text(text));
-        parts.retain(|part| *part != Part::Text(Vec::new()));
+        };
         if is_string {
             if escapes && self.dialect == Dialect::Pgsql {
                 // The E of E'…' goes with the quotes.
@@ -344,31 +372,26 @@ impl Reader<'_> {
         }
         let quote = self.rest.get(..quote_length).unwrap_or_default();
         let mut rest = self.rest.get(quote_length..).unwrap_or_default();
-        let mut parts: Vec<Part> = Vec::new();
-        let mut text = Vec::new();
+        let mut parts = Parts::default();
         while !rest.starts_with(quote) {
-            if let Some((variable, behind)) = variable(rest) {
-                parts.push(Part::Text(std::mem::take(&mut text)));
-                parts.push(Part::Variable(variable));
+            if let Some(behind) = parts.take_variable(rest) {
                 rest = behind;
                 continue;
             }
             let Some((&byte, behind)) = rest.split_first() else {
                 return Err(ClauseError::Quote);
             };
-            text.push(byte);
+            parts.text.push(byte);
             rest = behind;
         }
         let behind = rest.get(quote_length..).unwrap_or_default();
-        if parts.is_empty() {
+        if let Some(parts) = parts.finish() {
+            self.flush();
+            self.pieces.push(Piece::Parameter(parts));
+        } else {
             let length = self.rest.len() - behind.len();
             self.sql
                 .extend_from_slice(self.rest.get(..length).unwrap_or_default());
-        } else {
-            parts.push(Part::Text(text));
-            parts.retain(|part| *part != Part::Text(Vec::new()));
-            self.flush();
-            self.pieces.push(Piece::Parameter(parts));
         }
         self.rest = behind;
         Ok(())
