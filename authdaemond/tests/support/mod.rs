@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should say where"
 )]
 
+mod accounts;
 pub(crate) mod server;
 
 use std::io::{Read, Write};
