@@ -261,3 +261,6 @@ impl OpenMessage {
         (self.size, self.inode)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,9 +107,9 @@ impl Memory {
             if !shelf.one_more(folder, kind, snapshot.uid_validity()) {
                 continue;
             }
-            // What was asked for the other kind of row may find this one there.
+            // What was asked for the other kind of row may find this one there. A row of another version is replaced.
             if let Some(digest) = &mut shelf.digest {
-                full |= !digest.has(about) && !digest.add(about, value);
+                full |= digest.get(about) != Some(value) && !digest.add(about, value);
             }
         }
         if full {
