@@ -188,12 +188,7 @@ impl Store {
             Storage::Network => self.unique_name(""),
             Storage::Local | Storage::ReadOnly => OsString::from(&self.name),
         };
-        nix::fcntl::renameat(
-            &self.directory,
-            temporary.as_os_str(),
-            &self.directory,
-            target.as_os_str(),
-        )?;
+        self.put_in_place(&temporary, &target)?;
         drop(lock);
         for name in std::mem::take(&mut self.names) {
             if name != target {
@@ -209,7 +204,7 @@ impl Store {
         let file = match self.open_file(&name, OFlag::O_RDWR) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Under a temporary name and linked, so that two creators agree on one file.
+                // Exclusively, so that two creators agree on one file.
                 match self.create(&name) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                         self.open_file(&name, OFlag::O_RDWR)?
@@ -243,12 +238,21 @@ impl Store {
             return Err(error);
         }
         let name = self.unique_name("");
-        nix::fcntl::renameat(
+        self.put_in_place(&temporary, &name)
+    }
+
+    /// Gives a file its name. A failure leaves nothing behind: unlike `tmp`, nobody clears up where these files lie.
+    fn put_in_place(&self, temporary: &OsString, name: &OsString) -> io::Result<()> {
+        let renamed = nix::fcntl::renameat(
             &self.directory,
             temporary.as_os_str(),
             &self.directory,
             name.as_os_str(),
-        )?;
+        );
+        if let Err(errno) = renamed {
+            self.unlink(temporary)?;
+            return Err(errno.into());
+        }
         Ok(())
     }
 

@@ -214,3 +214,32 @@ fn sizes(directory: &Path) -> u64 {
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum()
 }
+
+#[test]
+fn a_failed_rename_leaves_nothing_behind() {
+    for storage in [Storage::Local, Storage::Network] {
+        let directory = tempfile::tempdir().unwrap();
+        let descriptor = File::open(directory.path()).unwrap();
+        let name = FILE_NAME.to_owned();
+        let mut store = Store::open(descriptor.as_fd(), storage, name).unwrap();
+        // Whatever name the new file is to get, it is not there to be renamed any more, or a directory is.
+        let replaced = store.replace(|_, _| {
+            match storage {
+                Storage::Local => std::fs::create_dir(directory.path().join(FILE_NAME))?,
+                _ => {
+                    for entry in std::fs::read_dir(directory.path())? {
+                        std::fs::remove_file(entry?.path())?;
+                    }
+                }
+            }
+            Ok(())
+        });
+        assert!(replaced.is_err());
+        let left: Vec<_> = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name != FILE_NAME)
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
