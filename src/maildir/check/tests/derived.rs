@@ -83,10 +83,17 @@ fn derived_files_and_nothing_else_are_removed_before_going_back() {
     cached(&mailbox);
     mailbox.put(".Work/courierimapindex", "x");
     mailbox.put(".Work/courierimapindex.log", "x");
-    mailbox.put(".Work/courierimapcache.1P2_0.host", "x");
+    for name in [
+        "courierimapcache.1P2_0.host",
+        "courierimapcache.sort",
+        "courierimapcache.thread.1P2_0.host",
+        "courierimapindex.recent",
+    ] {
+        mailbox.put(&format!(".Work/{name}"), "x");
+    }
     mailbox.put("courierimapcachement", "somebody's");
     let removed = remove_derived(&mailbox.path()).unwrap();
-    assert_eq!(removed.len(), 4, "{removed:?}");
+    assert_eq!(removed.len(), 7, "{removed:?}");
     fs::remove_file(mailbox.path().join("courierimapcachement")).unwrap();
     let files = |tree: BTreeMap<_, (u32, u64, i64, i64, Vec<u8>)>| -> Vec<_> {
         tree.into_iter()
