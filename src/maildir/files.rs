@@ -185,6 +185,13 @@ impl Dir {
         self
     }
 
+    /// As if it were on a network file system.
+    #[cfg(test)]
+    pub(crate) fn on_network(mut self) -> Self {
+        self.network = true;
+        self
+    }
+
     /// True on NFS and the like.
     pub(crate) fn is_on_network(&self) -> bool {
         self.network

@@ -151,7 +151,8 @@ impl Drop for Lock<'_> {
 
 /// Removes a lock file of ours, if it is ours still.
 fn give_back(tmp: &Dir, name: &[u8], identity: (u64, u64)) -> Result<()> {
-    let removed = insist(tmp, || match is_file(tmp, name, identity)? {
+    // The whole of it is asked again: one that is asked again within would make a second into ten.
+    let removed = insist(tmp, || match look(tmp, name, identity)? {
         true => tmp.remove(name),
         false => Ok(()),
     });
@@ -163,13 +164,15 @@ fn give_back(tmp: &Dir, name: &[u8], identity: (u64, u64)) -> Result<()> {
 
 /// True if the lock file `name` is the one with this device and inode.
 fn is_file(tmp: &Dir, name: &[u8], identity: (u64, u64)) -> Result<bool> {
-    insist(tmp, || {
-        // Looked for on the server and opened, so that on a network file system another host's lock is not taken
-        // for ours.
-        tmp.look_again(name);
-        let lock = tmp.open_file(name)?;
-        Ok(lock.is_some_and(|(_, stat)| (stat.st_dev, stat.st_ino) == identity))
-    })
+    insist(tmp, || look(tmp, name, identity))
+}
+
+/// As [`is_file`], asked once.
+fn look(tmp: &Dir, name: &[u8], identity: (u64, u64)) -> Result<bool> {
+    // Looked for on the server and opened, so that on a network file system another host's lock is not taken for ours.
+    tmp.look_again(name);
+    let lock = tmp.open_file(name)?;
+    Ok(lock.is_some_and(|(_, stat)| (stat.st_dev, stat.st_ino) == identity))
 }
 
 /// Asks for about a second what a network file system answers with an error. Nobody else could tell that a lock file

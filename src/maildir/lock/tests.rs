@@ -220,3 +220,16 @@ fn threads_that_come_and_go_never_hold_it_together() {
     });
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+/// A server that answers with nothing but errors holds a session up for about a second, not for one each time.
+#[test]
+fn a_release_that_fails_gives_up_soon() {
+    let (_dir, tmp) = folder();
+    let tmp = tmp.on_network();
+    let started = Instant::now();
+    // No file system has a name of this length.
+    assert!(give_back(&tmp, &[b'x'; 300], (0, 0)).is_err());
+    let waited = started.elapsed();
+    assert!(waited > Duration::from_millis(500), "{waited:?}");
+    assert!(waited < Duration::from_secs(8), "{waited:?}");
+}
