@@ -6,12 +6,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::errno::Errno;
-use nix::fcntl::FcntlArg;
+use courier::sys::whole;
 
 use crate::sys::TicketKey;
 
@@ -73,7 +71,7 @@ pub(crate) fn rotate(keys: &mut Vec<Dated>) -> io::Result<bool> {
 /// # Errors
 /// When the file cannot be used: the caller goes on with keys of its own.
 pub(crate) fn shared(file: &File) -> io::Result<Vec<Dated>> {
-    lock(file, libc::F_WRLCK)?;
+    whole::lock(file)?;
     let result = (|| {
         let mut content = [0; MAGIC.len() + KEPT * KEY_LENGTH];
         let mut length = 0;
@@ -89,7 +87,7 @@ pub(crate) fn shared(file: &File) -> io::Result<Vec<Dated>> {
         }
         Ok(keys)
     })();
-    lock(file, libc::F_UNLCK)?;
+    whole::unlock(file)?;
     result
 }
 
@@ -123,27 +121,6 @@ fn encode(keys: &[Dated]) -> Vec<u8> {
         bytes.extend_from_slice(&dated.key.hmac);
     }
     bytes
-}
-
-fn lock(file: &File, kind: libc::c_int) -> io::Result<()> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "constants of the kernel's own 16-bit fields"
-    )]
-    let lock = libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    loop {
-        match nix::fcntl::fcntl(file.as_fd(), FcntlArg::F_OFD_SETLKW(&lock)) {
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
 }
 
 /// Seconds since 1970.

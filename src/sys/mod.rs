@@ -36,3 +36,4 @@ pub mod rename;
 pub mod sandbox;
 pub mod start;
 pub mod user;
+pub mod whole;

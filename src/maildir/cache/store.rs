@@ -6,17 +6,18 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FcntlArg, OFlag};
+use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::Mode;
 
 use super::Storage;
 use super::record::{ALIGN, HEADER_LEN, Header, Record};
 use super::segment::{Health, Segment};
+use crate::sys::whole;
 
 /// More segments than this are folded into one.
 const SEGMENTS_MAX: usize = 16;
@@ -171,7 +172,7 @@ impl Store {
             Some(segment) if self.storage == Storage::Local => {
                 let name = OsString::from(&self.name);
                 let file = self.open_file(&name, OFlag::O_RDWR)?;
-                if !try_lock(&file)? || !self.still_is(segment, &name)? {
+                if !whole::try_lock(&file)? || !self.still_is(segment, &name)? {
                     return Ok(false);
                 }
                 Some(file)
@@ -214,7 +215,7 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        if !try_lock(&file)? {
+        if !whole::try_lock(&file)? {
             return Ok(());
         }
         let metadata = file.metadata()?;
@@ -411,25 +412,5 @@ pub(super) fn record_in(segments: &mut [Segment], place: u64) -> Option<Record<'
     match checked {
         true => Record::parse_verified(bytes),
         false => Record::parse(bytes),
-    }
-}
-
-/// Locks `file` for writing; false if another session has it.
-fn try_lock(file: &File) -> io::Result<bool> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "constants of the kernel's own 16-bit fields"
-    )]
-    let lock = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    match nix::fcntl::fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock)) {
-        Ok(_) => Ok(true),
-        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-        Err(errno) => Err(errno.into()),
     }
 }

@@ -5,7 +5,6 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use nix::fcntl::FcntlArg;
 use nix::sys::stat::FileStat;
 
 use super::compare::{Difference, shown};
@@ -19,6 +18,7 @@ use crate::maildir::options::Sync;
 use crate::maildir::snapshot::Snapshot;
 use crate::maildir::uiddb;
 use crate::sys::log::{Level, log};
+use crate::sys::whole;
 
 /// A new log is tried so often beside others who replace it.
 const TRIES: u32 = 5;
@@ -47,28 +47,14 @@ fn microseconds(time: SystemTime) -> u64 {
 
 /// Locks the file, for at most `wait`.
 pub(super) fn lock(file: &File, wait: Duration) -> std::result::Result<(), Errno> {
-    use std::os::fd::AsFd;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "constants of the kernel's own 16-bit fields"
-    )]
-    let lock = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
     let deadline = Instant::now() + wait;
-    loop {
-        match nix::fcntl::fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock)) {
-            Ok(_) => return Ok(()),
-            Err(Errno::EAGAIN | Errno::EACCES) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            Err(errno) => return Err(errno),
+    while !whole::try_lock(file)? {
+        if Instant::now() >= deadline {
+            return Err(Errno::EAGAIN);
         }
+        std::thread::sleep(Duration::from_millis(2));
     }
+    Ok(())
 }
 
 fn size(stat: &FileStat) -> u64 {
@@ -377,7 +363,7 @@ impl Folder {
 
     fn wait_for(&self, file: &File) -> Result<()> {
         lock(file, self.options().lock_wait).map_err(|errno| match errno {
-            Errno::EAGAIN | Errno::EACCES => self.locked(),
+            Errno::EAGAIN => self.locked(),
             errno => self.inner.dir.error("lock", NAME, errno),
         })
     }
