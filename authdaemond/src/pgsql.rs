@@ -47,10 +47,11 @@ impl Conninfo {
         let text = text.trim();
         let mut mode = None;
         let mut trust = Trust::default();
+        let mut system = false;
         let mut take = |name: &str, value: &str| -> Result<bool, String> {
             match name {
                 "sslmode" => mode = Some(value.to_owned()),
-                "sslrootcert" if value == "system" => {}
+                "sslrootcert" if value == "system" => system = true,
                 "sslrootcert" => trust.authorities = Some(PathBuf::from(value)),
                 "sslcert" => trust.certificate = Some(PathBuf::from(value)),
                 "sslkey" => trust.key = Some(PathBuf::from(value)),
@@ -80,6 +81,17 @@ impl Conninfo {
                 if !take(&name, &value)? {
                     let value = value.replace('\\', "\\\\").replace('\'', "\\'");
                     rest.push_str(&format!("{name}='{value}' "));
+                }
+            }
+        }
+        // Anybody has a certificate from one of the system's authorities, so that only the name proves something; libpq
+        // takes it the same way.
+        if system {
+            match mode.as_deref() {
+                None | Some("") => mode = Some("verify-full".to_owned()),
+                Some("verify-full") => {}
+                Some(other) => {
+                    return Err(format!("sslrootcert=system needs verify-full, not {other}"));
                 }
             }
         }
@@ -177,11 +189,21 @@ mod tests {
         );
         assert!(conninfo.trust.verify && !conninfo.trust.verify_name);
         assert_eq!(Conninfo::parse("").unwrap().rest, "sslmode=prefer");
+        // As with libpq: without a mode, the system's authorities are asked to say something.
+        let conninfo = Conninfo::parse("host=h sslrootcert=system").unwrap();
+        assert_eq!(conninfo.rest, "host='h' sslmode=require");
+        assert!(conninfo.trust.verify && conninfo.trust.verify_name);
     }
 
     #[test]
     fn faults_are_named() {
-        for text in ["host", "password='x", "a=b\\", "sslmode=perhaps"] {
+        for text in [
+            "host",
+            "password='x",
+            "a=b\\",
+            "sslmode=perhaps",
+            "sslrootcert=system sslmode=require",
+        ] {
             assert!(Conninfo::parse(text).is_err(), "{text}");
         }
     }
