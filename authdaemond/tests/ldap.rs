@@ -215,6 +215,12 @@ fn accounts_of_a_directory_log_in() {
     configure(&daemon, &local, RC);
     let mut command = daemon.command(env!("CARGO_BIN_EXE_authdaemond"));
     command.env("LDAPTLS_CACERT", slapd.server.path("certificate.pem"));
+    // As /etc/ssl/certs may be: with a directory, a link to what is gone, and something else than certificates.
+    let authorities = slapd.server.path("authorities");
+    std::fs::create_dir_all(authorities.join("java")).unwrap();
+    std::os::unix::fs::symlink("gone.pem", authorities.join("link.pem")).unwrap();
+    std::fs::write(authorities.join("README"), "no certificate").unwrap();
+    command.env("LDAPTLS_CACERTDIR", authorities);
     daemon.launch_as(command);
 
     daemon.alice_logs_in(ALICE);

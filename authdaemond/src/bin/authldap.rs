@@ -97,17 +97,27 @@ fn connector(verify: bool) -> Result<TlsConnector, Problem> {
             .map_err(|error| unavailable(format_args!("{}: {}", path.display(), reason(&error))))
     };
     let mut builder = TlsConnector::builder();
-    let mut files: Vec<PathBuf> = variable("LDAPTLS_CACERT").into_iter().collect();
-    if let Some(directory) = variable("LDAPTLS_CACERTDIR") {
-        let entries = std::fs::read_dir(&directory).map_err(|error| {
-            unavailable(format_args!("{}: {}", directory.display(), reason(&error)))
-        })?;
-        files.extend(entries.flatten().map(|entry| entry.path()));
-    }
-    builder.disable_built_in_roots(!files.is_empty());
-    for file in &files {
-        for authority in Certificate::stack_from_pem(&read(file)?).map_err(unavailable)? {
+    let file = variable("LDAPTLS_CACERT");
+    let directory = variable("LDAPTLS_CACERTDIR");
+    builder.disable_built_in_roots(file.is_some() || directory.is_some());
+    let mut add = |content: &[u8]| {
+        for authority in Certificate::stack_from_pem(content).map_err(unavailable)? {
             builder.add_root_certificate(authority);
+        }
+        Ok(())
+    };
+    if let Some(file) = file {
+        add(&read(&file)?)?;
+    }
+    if let Some(directory) = directory {
+        let fault =
+            |error| unavailable(format_args!("{}: {}", directory.display(), reason(&error)));
+        for entry in std::fs::read_dir(&directory).map_err(fault)? {
+            let path = entry.map_err(fault)?.path();
+            // Such directories also have directories, and links to certificates that are gone.
+            if path.is_file() {
+                add(&read(&path)?)?;
+            }
         }
     }
     if let (Some(certificate), Some(key)) = (variable("LDAPTLS_CERT"), variable("LDAPTLS_KEY")) {
