@@ -27,6 +27,10 @@ use crate::wire::{Decoded, Field, Frame, Kind};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// For each next row of a list of all accounts, and for its end.
 const LIST_PATIENCE: Duration = Duration::from_secs(55);
+/// For all of such a list.
+const LIST_TIME: Duration = Duration::from_secs(3600);
+/// Bytes of all rows of such a list, which the worker keeps until it is whole: those of some million accounts.
+const LIST_MAX: usize = 256 << 20;
 /// For a helper whose socket was closed to end by itself.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -201,6 +205,7 @@ impl Helper {
                 if rows.len() < most {
                     rows.push(row);
                 }
+                Ok(())
             },
         )?;
         Ok(Answer { rows, count })
@@ -211,7 +216,28 @@ impl Helper {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub fn list(&mut self, request: &Frame, each: impl FnMut(Vec<Field>)) -> Result<(), Trouble> {
-        self.converse(request, |now| now + LIST_PATIENCE, each)?;
+        self.list_within(LIST_MAX, request, each)
+    }
+
+    /// As [`list`](Self::list), with `room` bytes for all rows.
+    fn list_within(
+        &mut self,
+        mut room: usize,
+        request: &Frame,
+        mut each: impl FnMut(Vec<Field>),
+    ) -> Result<(), Trouble> {
+        let end = Instant::now() + LIST_TIME;
+        let until = |now| end.min(now + LIST_PATIENCE);
+        self.converse(request, until, |row| {
+            // What stands around a row and its fields counts, too: a row without any must not be free.
+            let sizes = row
+                .iter()
+                .map(|field| 8 + field.as_ref().map_or(0, Vec::len));
+            let size = sizes.sum::<usize>() + 8;
+            room = room.checked_sub(size).ok_or(Errno::EFBIG)?;
+            each(row);
+            Ok(())
+        })?;
         Ok(())
     }
 
@@ -219,7 +245,7 @@ impl Helper {
         &mut self,
         request: &Frame,
         deadline: impl Fn(Instant) -> Instant,
-        mut each: impl FnMut(Vec<Field>),
+        mut each: impl FnMut(Vec<Field>) -> io::Result<()>,
     ) -> Result<u64, Trouble> {
         let name = self.name;
         let Some(running) = &mut self.running else {
@@ -230,7 +256,7 @@ impl Helper {
             loop {
                 let frame = running.receive(deadline(Instant::now()))?;
                 match frame.kind {
-                    Kind::Row => each(frame.fields),
+                    Kind::Row => each(frame.fields)?,
                     _ => return Ok::<Frame, io::Error>(frame),
                 }
             }
@@ -376,9 +402,35 @@ mod tests {
         });
         let passed = Instant::now();
         let request = Frame::new(Kind::Query, [b"SELECT".as_slice()]);
-        let answer = helper.converse(&request, |_| passed, |_| {});
+        let answer = helper.converse(&request, |_| passed, |_| Ok(()));
         assert_eq!(answer, Err(Trouble::Unavailable));
         assert!(!helper.is_running());
+    }
+
+    #[test]
+    fn a_list_has_an_end() {
+        let (ours, _theirs) = socket_pair().unwrap();
+        let row = Frame::new(Kind::Row, [b"a name".as_slice()]);
+        let mut buffer = row.encode().unwrap().repeat(100);
+        buffer.extend(Frame::new(Kind::Row, []).encode().unwrap().repeat(100));
+        buffer.extend(Frame::new(Kind::Done, []).encode().unwrap());
+        let request = Frame::new(Kind::Query, [b"SELECT".as_slice()]);
+        for (room, outcome) in [
+            (100 * 22 + 100 * 8, Ok(())),
+            (100 * 22 + 100 * 8 - 1, Err(Trouble::Unavailable)),
+            (100, Err(Trouble::Unavailable)),
+        ] {
+            let mut helper = helper("/bin/cat");
+            helper.running = Some(Running {
+                child: Command::new("true").spawn().unwrap(),
+                socket: ours.try_clone().unwrap(),
+                buffer: buffer.clone(),
+            });
+            let mut count = 0;
+            let listed = helper.list_within(room, &request, |_| count += 1);
+            assert_eq!(listed, outcome, "{room}");
+            assert!(count <= room / 8);
+        }
     }
 
     #[test]
