@@ -48,6 +48,8 @@ pub enum ChangeClause {
 pub enum SettingsError {
     /// This setting is missing or empty.
     Missing(String),
+    /// No column has passwords, of any kind. The prefix of the settings' names.
+    NoPassword(&'static str),
     /// This setting is not a number.
     NotANumber(String),
     /// This statement cannot be read.
@@ -58,6 +60,12 @@ impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(name) => write!(f, "{name} is not set"),
+            Self::NoPassword(prefix) => {
+                write!(
+                    f,
+                    "neither {prefix}CRYPT_PWFIELD nor {prefix}CLEAR_PWFIELD is set"
+                )
+            }
             Self::NotANumber(name) => write!(f, "{name} is not a number"),
             Self::Clause(name, error) => write!(f, "{name}: {error}"),
         }
@@ -273,11 +281,7 @@ impl<'a> Columns<'a> {
             condition: source.get("WHERE_CLAUSE"),
         };
         if columns.hash.is_none() && columns.clear.is_none() {
-            return Err(SettingsError::Missing(format!(
-                "neither {} nor {}",
-                source.name("CRYPT_PWFIELD"),
-                source.name("CLEAR_PWFIELD")
-            )));
+            return Err(SettingsError::NoPassword(prefix(source.dialect)));
         }
         Ok(columns)
     }
@@ -428,9 +432,10 @@ mod tests {
             assert!(settings(Dialect::Mysql, &without).is_err(), "{line}");
         }
         assert!(settings(Dialect::Mysql, MYSQL).is_ok());
+        let error = settings(Dialect::Sqlite, "SQLITE_DATABASE /x\nSQLITE_USER_TABLE t");
         assert_eq!(
-            settings(Dialect::Sqlite, "SQLITE_DATABASE /x\nSQLITE_USER_TABLE t").unwrap_err(),
-            SettingsError::Missing("neither SQLITE_CRYPT_PWFIELD nor SQLITE_CLEAR_PWFIELD".into())
+            error.unwrap_err().to_string(),
+            "neither SQLITE_CRYPT_PWFIELD nor SQLITE_CLEAR_PWFIELD is set"
         );
         // Three statements of one's own need no table.
         let own = "PGSQL_CONNECTION x\nPGSQL_SELECT_CLAUSE a\nPGSQL_CHPASS_CLAUSE b\nPGSQL_ENUMERATE_CLAUSE c\n";
