@@ -22,7 +22,9 @@ use super::{Form, hex, same, tagged};
 
 /// Most memory of Argon2 in KiB, passes, lanes: beyond them a stored text is a fault or an attack.
 const ARGON2_MAX: (u32, u32, u32) = (1 << 20, 64, 64);
-/// Most iterations of PBKDF2.
+/// Most memory times passes, which is what Argon2 takes time for: some seconds.
+const ARGON2_WORK_MAX: u32 = 4 << 20;
+/// Most iterations of PBKDF2, those of all blocks of the hash together: some seconds.
 const ROUNDS_MAX: u32 = 10_000_000;
 /// Longest hash in bytes.
 const HASH_MAX: usize = 512;
@@ -105,7 +107,11 @@ fn pbkdf2<M: Mac + KeyInit + Clone>(
     rounds: u32,
     length: usize,
 ) -> Option<Vec<u8>> {
-    if rounds == 0 || rounds > ROUNDS_MAX || length == 0 || length > HASH_MAX {
+    if rounds == 0 || length == 0 || length > HASH_MAX {
+        return None;
+    }
+    let blocks = length.div_ceil(M::output_size());
+    if rounds.checked_mul(u32::try_from(blocks).ok()?)? > ROUNDS_MAX {
         return None;
     }
     let keyed = <M as KeyInit>::new_from_slice(password).ok()?;
@@ -273,6 +279,9 @@ fn argon2(
 ) -> Option<Vec<u8>> {
     let most = ARGON2_MAX;
     if memory > most.0 || passes > most.1 || lanes > most.2 || length > HASH_MAX {
+        return None;
+    }
+    if memory.checked_mul(passes)? > ARGON2_WORK_MAX {
         return None;
     }
     let parameters = Params::new(memory, passes, lanes, Some(length)).ok()?;
@@ -458,6 +467,19 @@ mod tests {
         }
         for stored in ["", "$6$x", "{SSHA}x", "{PBKDF2-SHA3}x", "SCRAM-X$", "{X"] {
             assert_eq!(verify(stored.as_bytes(), b"password"), None, "{stored}");
+        }
+    }
+
+    /// Whoever may write a stored form, as users in some directories may theirs, must not occupy every worker with it.
+    #[test]
+    fn forms_that_take_minutes_are_refused_at_once() {
+        let long = LENIENT.encode([0; HASH_MAX]);
+        let short = LENIENT.encode([0; 32]);
+        for stored in [
+            format!("$pbkdf2-sha256$10000000$c2FsdA${long}"),
+            format!("$argon2id$v=19$m=1048576,t=64,p=1$c2FsdHNhbHQ${short}"),
+        ] {
+            assert_eq!(verify(stored.as_bytes(), b"password"), Some(false));
         }
     }
 
