@@ -231,7 +231,7 @@ fn accounts_of_a_directory_log_in() {
         "imap\ncram-md5\nPDAxMjNAaG9zdD4=\nYm9iIDA0ZjcwZTUxYTZjNTU0NjhkMDY5ZmFiMDljYTcyZDZi\n",
     );
     assert!(daemon.ask(cram).starts_with("UID=5001\n"));
-    daemon.logs_in("star*");
+    daemon.logs_in("star*", 5002);
     assert!(
         daemon
             .ask("PRE . imap star*\n")

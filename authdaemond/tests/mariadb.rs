@@ -149,7 +149,7 @@ fn accounts_of_a_server_log_in() {
     daemon.launch();
 
     daemon.alice_logs_in(ALICE);
-    daemon.logs_in("o'hara");
+    daemon.logs_in("o'hara", 5002);
     daemon.nobody_is(&[
         "x' OR '1'='1",
         "x\\' OR 1=1 -- ",

@@ -145,7 +145,7 @@ fn accounts_of_a_server_log_in() {
     daemon.launch();
 
     daemon.alice_logs_in(ALICE);
-    daemon.logs_in("o'hara");
+    daemon.logs_in("o'hara", 5002);
     daemon.nobody_is(&["x' OR '1'='1", "alice'--", "$1", "a\0", "alice\\", "\u{e9}"]);
     daemon.nothing_is_said_about(&["root", "homeless"]);
     daemon.lists("\nbob@example.com\t5001\t5001\t/srv/mail/bob\t\t\n");

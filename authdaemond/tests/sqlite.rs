@@ -147,7 +147,7 @@ fn accounts_of_a_table_log_in() {
 fn what_users_type_is_never_sql() {
     let fixture = Fixture::new(RC);
     let daemon = &fixture.daemon;
-    daemon.logs_in("o'hara");
+    daemon.logs_in("o'hara", 5002);
     daemon.nobody_is(&[
         "x' OR '1'='1",
         "alice'--",
@@ -161,6 +161,8 @@ fn what_users_type_is_never_sql() {
         "\u{fffd}é",
         "' UNION SELECT 'a','b','c',1,1,'/h",
     ]);
+    assert_eq!(daemon.ask("PRE authsqlite imap x' OR '1'='1\n"), "FAIL\n");
+    assert_eq!(daemon.ask(b"PRE authsqlite imap \xff\xfe\n"), "FAIL\n");
     let long = "x".repeat(8000);
     assert_eq!(daemon.ask(format!("PRE . imap {long}\n")), "FAIL\n");
 }

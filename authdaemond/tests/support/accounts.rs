@@ -21,11 +21,14 @@ impl Instance {
         assert_eq!(self.login("imap", "alice", "test124"), "FAIL\n");
     }
 
-    /// `user` has the password of most accounts.
+    /// `user` has the password of most accounts, and this uid.
     #[track_caller]
-    pub(crate) fn logs_in(&self, user: &str) {
+    pub(crate) fn logs_in(&self, user: &str, uid: u32) {
         let reply = self.login("imap", user, "test123");
-        assert!(reply.starts_with("UID=500"), "{user}: {reply}");
+        assert!(
+            reply.starts_with(&format!("UID={uid}\n")),
+            "{user}: {reply}"
+        );
     }
 
     /// These names, and one that is no text, are those of no accounts, whatever a language of queries makes of them.
