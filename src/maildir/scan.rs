@@ -185,7 +185,13 @@ impl Folder {
             snapshot.settled = false;
         }
         let logged = self.read_ahead(snapshot);
-        let mut diff = self.refresh(snapshot)?;
+        let mut diff = match self.refresh(snapshot) {
+            Ok(diff) => diff,
+            Err(error) => {
+                self.fall_behind(snapshot);
+                return Err(error);
+            }
+        };
         if diff.added > 0 {
             self.claim_recent(snapshot);
         }

@@ -199,13 +199,18 @@ impl Folder {
             if !matches!(error.kind(), ErrorKind::Recreated | ErrorKind::NoSuchFolder) {
                 self.warn(&error);
             }
-            modseqs.pending = Difference::between(view, &modseqs).uids();
-            // The file server cannot be asked, perhaps; and whatever it says, nothing may be told twice.
-            let now = microseconds(SystemTime::now());
-            let lowest = modseqs.last.max(modseqs.provisional) + 1;
-            modseqs.provisional = plausible(now).max(lowest).min(LIMIT - 1);
+            hold_back(view, &mut modseqs);
         }
         view.modseqs = Some(modseqs);
+    }
+
+    /// To be called when the look after [`Self::read_ahead`] has failed: the view is as old as before, the log is not.
+    /// What it says of later states must not be told with the states that this view shows.
+    pub(crate) fn fall_behind(&self, view: &mut Snapshot) {
+        if let Some(mut modseqs) = view.modseqs.take() {
+            hold_back(view, &mut modseqs);
+            view.modseqs = Some(modseqs);
+        }
     }
 
     /// As [`Self::note_changes`], if the view has changed since.
@@ -508,6 +513,15 @@ impl Folder {
             }
         }
     }
+}
+
+/// What the view shows and the log does not say has another number for the time being, which others are never told.
+fn hold_back(view: &Snapshot, modseqs: &mut Modseqs) {
+    modseqs.pending = Difference::between(view, modseqs).uids();
+    // The file server cannot be asked, perhaps; and whatever it says, nothing may be told twice.
+    let now = microseconds(SystemTime::now());
+    let lowest = modseqs.last.max(modseqs.provisional) + 1;
+    modseqs.provisional = plausible(now).max(lowest).min(LIMIT - 1);
 }
 
 /// A time; 0 for one so far off that it must be wrong, and would leave no numbers for those that come after.

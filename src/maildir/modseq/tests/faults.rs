@@ -393,3 +393,35 @@ fn a_log_that_stays_locked_is_not_waited_for_without_end() {
     assert!(view.highest_modseq() > client.modseq);
     assert_eq!(client.learn(&view), [2]);
 }
+
+/// The log is read before the folder is. When that then fails the view stays, and what it shows is older than what the
+/// log says: the numbers there must not be told with it.
+#[test]
+fn a_look_that_fails_tells_no_number_of_a_later_state() {
+    let log = Log::new(3);
+    let (mut view, mut other) = (log.open(), log.open());
+    let told = view.highest_modseq();
+    let mut client = Client::of(&view);
+    log.flag(&mut other, 0);
+    log.expunge(&mut other, 2);
+    // Too large to be one: all that there is in this folder cannot be read.
+    let (uids_at, aside) = ["courierimapuiddb", "aside"]
+        .map(|name| log.mailbox.path().join(name))
+        .into();
+    fs::rename(&uids_at, &aside).unwrap();
+    File::create(&uids_at).unwrap().set_len(1 << 40).unwrap();
+    settle();
+    log.folder.rescan(&mut view).unwrap_err();
+    assert_eq!(uids(&view), [1, 2, 3]);
+    assert_eq!(view.highest_modseq(), told);
+    for index in [0, 2] {
+        assert!(view.modseq(index) > other.highest_modseq(), "{index}");
+    }
+    client.learn(&view);
+    fs::rename(&aside, &uids_at).unwrap();
+    log.look(&mut view);
+    assert_eq!(client.learn(&view), [1]);
+    assert_eq!(uids(&view), [1, 2]);
+    log.look(&mut other);
+    assert_eq!(view.modseq(0), other.modseq(0));
+}
